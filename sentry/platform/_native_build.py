@@ -1,0 +1,489 @@
+"""Build `sentry.platform._native`: the few system calls that the hot path makes and Python has no name for.
+
+The C here holds no policy: each function is one system call, or a short run of them that would cost a GIL hand-off
+and a Python frame each. Errors come back as negative errno. cffi in API mode costs 1 ms of import; ctypes costs 8.
+"""
+
+from cffi import FFI
+
+CDEF = """
+/* ---- seccomp user notification: seccomp_unotify(2) ---- */
+struct notif { uint64_t id; uint32_t pid; int32_t nr; uint64_t args[6]; };
+int notif_recv(int listener, struct notif *out);
+int notif_send(int listener, uint64_t id, int64_t value, int error, int flags);
+int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec);
+int notif_valid(int listener, uint64_t id);
+int notif_sync_wakeup(int listener);
+int filter_install(const void *program, int length, unsigned flags);
+
+/* ---- memory of another process: process_vm_readv(2) ---- */
+int read_cstr(int pid, uint64_t addr, char *buf, int size);
+int read_mem(int pid, uint64_t addr, char *buf, int size);
+int write_mem(int pid, uint64_t addr, const char *buf, int size);
+
+/* ---- names: openat2(2) ---- */
+#define WALK ...
+struct opened { uint32_t mode; uint32_t uid; uint32_t gid; uint64_t dev; uint64_t rdev; uint64_t ino; };
+int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve, struct opened *out);
+int openat2_raw(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int fd_info(int fd, struct opened *out);
+int64_t fd_mount(int fd);
+
+/* ---- another task: proc(5), pidfd_getfd(2) ---- */
+struct creds {
+    uint32_t tgid, uid, euid, suid, fsuid, gid, egid, sgid, fsgid, umask, threads, ngroups;
+    uint64_t cap_eff, pending, blocked;
+    uint32_t ns_tgid, ns_tid, zombie;
+    uint32_t groups[1024];
+};
+int read_creds(int procfd, int tid, struct creds *out);
+int proc_open(int procfd, int tid, const char *what, int flags);
+int proc_identity(int procfd, int tid, uint64_t *out);
+int proc_same(int procfd, int tid, uint64_t ino, uint64_t ids);
+int get_fd(int tid, int fd);
+
+/* ---- identity of the calling thread ---- */
+int own_fs_struct(void);
+int assume(uint32_t fsuid, uint32_t fsgid, uint32_t ngroups, const uint32_t *groups, uint64_t effective);
+uint32_t set_umask(uint32_t mask);
+int capset_all(uint64_t permitted, uint64_t effective, uint64_t inheritable);
+
+/* ---- calls that the os module does not have ---- */
+long syscall6(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+int open_tree_(int dir, const char *path, unsigned flags);
+int move_mount_(int from, const char *from_path, int to, const char *to_path, unsigned flags);
+int mount_setattr_(int dir, const char *path, unsigned flags, uint64_t set, uint64_t clr, uint64_t propagation, int userns);
+int fsopen_(const char *type, unsigned flags);
+int fsconfig_(int fd, unsigned cmd, const char *key, const char *value, int aux);
+int fsmount_(int fd, unsigned flags, unsigned attrs);
+int fchmodat2_(int dir, const char *path, unsigned mode, int flags);
+int renameat2_(int olddir, const char *old, int newdir, const char *new_, unsigned flags);
+int umount2_(const char *path, int flags);
+int pivot_root_(const char *new_root, const char *put_old);
+int setns_(int fd, int type);
+int unshare_(int flags);
+int prctl_(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int mount_(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
+int inotify_add_watch_(int fd, const char *path, uint32_t mask);
+int statx_raw(int dir, const char *path, int flags, unsigned mask, char *out);
+int fstatat_raw(int dir, const char *path, char *out, int flags);
+int statfs_raw(const char *path, char *out);
+int sysinfo_raw(char *out);
+"""
+
+SOURCE = r"""
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/openat2.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/statfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS                 /* Linux 6.6 */
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, uint64_t)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+#ifndef PIDFD_THREAD                                  /* Linux 6.9 */
+#define PIDFD_THREAD O_EXCL
+#endif
+#ifndef __NR_fchmodat2                                /* Linux 6.6 */
+#define __NR_fchmodat2 452
+#endif
+
+#define RET(expr) do { long r_ = (expr); return r_ < 0 ? -errno : (int)r_; } while (0)
+
+struct notif { uint64_t id; uint32_t pid; int32_t nr; uint64_t args[6]; };
+
+/* Returns 0, or -ENOTCONN when no task is left behind the listener. */
+static int notif_recv(int listener, struct notif *out)
+{
+    struct seccomp_notif n;
+
+    for (;;) {
+        memset(&n, 0, sizeof n);
+        if (!ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n))
+            break;
+        if (errno == ENOENT) { /* the task died first, or all of them have */
+            struct pollfd p = { listener, POLLIN, 0 };
+            if (poll(&p, 1, 0) > 0 && p.revents & POLLHUP)
+                return -ENOTCONN;
+        } else if (errno != EINTR)
+            return -errno;
+    }
+    out->id = n.id;
+    out->pid = n.pid;
+    out->nr = n.data.nr;
+    memcpy(out->args, n.data.args, sizeof out->args);
+    return 0;
+}
+
+static int notif_send(int listener, uint64_t id, int64_t value, int error, int flags)
+{
+    struct seccomp_notif_resp r = { id, value, error, flags };
+    RET(ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r));
+}
+
+/*
+ * Put fd into the caller's table and let its call return the number.
+ *
+ * The caller has to run to install the descriptor. Left alone the scheduler wakes it on an idle CPU, and waking a
+ * CPU of a virtual machine costs 40 us; with its affinity narrowed to this CPU for the length of the reply the hand-off
+ * is a context switch (57 us -> 20 us for open+close in C, 2 CPUs). A caller that is bound to one CPU anyway is left alone.
+ */
+static int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec)
+{
+    struct seccomp_notif_addfd a = {
+        .id = id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = fd, .newfd_flags = cloexec ? O_CLOEXEC : 0,
+    };
+    cpu_set_t was, here;
+    int narrowed = 0, r;
+
+    if (sched_getaffinity(tid, sizeof was, &was) == 0 && CPU_COUNT(&was) > 1) {
+        CPU_ZERO(&here);
+        CPU_SET(sched_getcpu(), &here);
+        narrowed = sched_setaffinity(tid, sizeof here, &here) == 0;
+    }
+    do
+        r = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+    while (r < 0 && errno == EINTR);
+    r = r < 0 ? -errno : r;
+    if (narrowed)
+        sched_setaffinity(tid, sizeof was, &was);
+    return r;
+}
+
+static int notif_valid(int listener, uint64_t id)
+{
+    RET(ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id));
+}
+
+static int notif_sync_wakeup(int listener)
+{
+    RET(ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP));
+}
+
+static int filter_install(const void *program, int length, unsigned flags)
+{
+    struct sock_fprog p = { length, (void *)program };
+    RET(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &p));
+}
+
+static int read_mem(int pid, uint64_t addr, char *buf, int size)
+{
+    struct iovec l = { buf, size }, r = { (void *)addr, size };
+    RET(process_vm_readv(pid, &l, 1, &r, 1, 0));
+}
+
+static int write_mem(int pid, uint64_t addr, const char *buf, int size)
+{
+    struct iovec l = { (void *)buf, size }, r = { (void *)addr, size };
+    RET(process_vm_writev(pid, &l, 1, &r, 1, 0));
+}
+
+/* strncpy_from_user(): the length, or -ENAMETOOLONG without a NUL in size bytes. Never reads past a page it may not. */
+static int read_cstr(int pid, uint64_t addr, char *buf, int size)
+{
+    int done = 0;
+
+    while (done < size) {
+        int want = 4096 - ((addr + done) & 4095), got;
+        char *end;
+
+        if (want > size - done)
+            want = size - done;
+        got = read_mem(pid, addr + done, buf + done, want);
+        if (got < 0)
+            return got == -ESRCH ? got : -EFAULT;
+        end = memchr(buf + done, 0, got);
+        if (end)
+            return end - buf;
+        if (got < want)
+            return -EFAULT;
+        done += got;
+    }
+    return -ENAMETOOLONG;
+}
+
+static int openat2_raw(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+    struct open_how how = { .flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve };
+    RET(syscall(SYS_openat2, dir, path, &how, sizeof how));
+}
+
+struct opened { uint32_t mode; uint32_t uid; uint32_t gid; uint64_t dev; uint64_t rdev; uint64_t ino; };
+
+static int fd_info(int fd, struct opened *out)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    out->mode = st.st_mode;
+    out->uid = st.st_uid;
+    out->gid = st.st_gid;
+    out->dev = st.st_dev;
+    out->rdev = st.st_rdev;
+    out->ino = st.st_ino;
+    return 0;
+}
+
+/* stx_mnt_id: which mount of the tree fd lies on. */
+static int64_t fd_mount(int fd)
+{
+    struct statx stx;
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0)
+        return -errno;
+    return stx.stx_mnt_id;
+}
+
+#define WALK (-100000)
+
+/*
+ * One lookup by the kernel, across mounts but never through a magic link. WALK: the answer depends on whose /proc/self it is,
+ * or the walk leaves dir by ".." or an absolute link; the caller must walk component by component.
+ *
+ * O_NONBLOCK is added so that a FIFO cannot hold this thread, and taken away again from what cannot block.
+ */
+static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve, struct opened *out)
+{
+    uint64_t extra = flags & O_PATH ? 0 : O_NONBLOCK;
+    int fd, probe;
+
+    resolve |= RESOLVE_NO_MAGICLINKS;
+    for (int tries = 0; ; tries++) {
+        fd = openat2_raw(dir, path, flags | extra, mode, resolve);
+        if (fd != -EAGAIN || tries == 100) /* RESOLVE_IN_ROOT and BENEATH: a rename raced with ".." */
+            break;
+    }
+    if (fd >= 0) {
+        int r = fd_info(fd, out);
+        if (r < 0) {
+            close(fd);
+            return r;
+        }
+        if (extra && !(flags & O_NONBLOCK) && (S_ISREG(out->mode) || S_ISDIR(out->mode)))
+            fcntl(fd, F_SETFL, (int)(flags & ~(uint64_t)O_NONBLOCK));
+        return fd;
+    }
+    if (fd == -EXDEV || fd == -ELOOP || fd == -EAGAIN)
+        return WALK;
+    if (fd != -ENOENT)
+        return fd;
+    /* /proc/self does not exist for the sentry, which is not in that pid namespace: was it on the way? */
+    probe = openat2_raw(dir, path, O_PATH, 0, resolve | RESOLVE_NO_SYMLINKS);
+    if (probe == -ENOENT)
+        return -ENOENT;
+    if (probe >= 0)
+        close(probe);
+    probe = openat2_raw(dir, path, O_PATH, 0, resolve | RESOLVE_NO_XDEV);
+    if (probe == -ENOENT)
+        return -ENOENT;
+    if (probe >= 0)
+        close(probe);
+    return WALK;
+}
+
+struct creds {
+    uint32_t tgid, uid, euid, suid, fsuid, gid, egid, sgid, fsgid, umask, threads, ngroups;
+    uint64_t cap_eff, pending, blocked;
+    uint32_t ns_tgid, ns_tid, zombie;
+    uint32_t groups[1024];
+};
+
+static int proc_open(int procfd, int tid, const char *what, int flags)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%d/%s", tid, what);
+    RET(openat(procfd, path, flags | O_CLOEXEC));
+}
+
+/* out: the inode of /proc/TID, and its owner: the effective uid and gid of the thread. */
+static int proc_identity(int procfd, int tid, uint64_t *out)
+{
+    char path[16];
+    struct stat st;
+    snprintf(path, sizeof path, "%d", tid);
+    if (fstatat(procfd, path, &st, 0) < 0)
+        return -errno;
+    out[0] = st.st_ino;
+    out[1] = (uint64_t)st.st_uid << 32 | st.st_gid;
+    return 0;
+}
+
+static int proc_same(int procfd, int tid, uint64_t ino, uint64_t ids)
+{
+    uint64_t now[2];
+    return proc_identity(procfd, tid, now) == 0 && now[0] == ino && now[1] == ids;
+}
+
+static uint32_t last_number(const char *s)
+{
+    uint32_t v = 0;
+    for (; *s && *s != '\n'; s++)
+        if (*s == ' ' || *s == '\t')
+            v = strtoul(s + 1, NULL, 10);
+    return v;
+}
+
+/* /proc/TID/status in one pass; proc_pid_status(5). -E2BIG when it has more groups than we keep. */
+static int read_creds(int procfd, int tid, struct creds *out)
+{
+    static __thread char text[16384];
+    int fd = proc_open(procfd, tid, "status", O_RDONLY), n;
+    char *p, *e;
+
+    if (fd < 0)
+        return fd;
+    n = read(fd, text, sizeof text - 1);
+    if (n < 0)
+        n = -errno;
+    close(fd);
+    if (n <= 0)
+        return n ? n : -ESRCH;
+    text[n] = 0;
+    memset(out, 0, offsetof(struct creds, groups));
+    for (p = text; *p; p = *e ? e + 1 : e) {
+        e = strchrnul(p, '\n');
+        if (!strncmp(p, "Umask:", 6)) out->umask = strtoul(p + 6, NULL, 8);
+        else if (!strncmp(p, "State:", 6)) out->zombie = p[7] == 'Z' || p[7] == 'X';
+        else if (!strncmp(p, "Tgid:", 5)) out->tgid = strtoul(p + 5, NULL, 10);
+        else if (!strncmp(p, "Uid:", 4)) sscanf(p + 4, "%u %u %u %u", &out->uid, &out->euid, &out->suid, &out->fsuid);
+        else if (!strncmp(p, "Gid:", 4)) sscanf(p + 4, "%u %u %u %u", &out->gid, &out->egid, &out->sgid, &out->fsgid);
+        else if (!strncmp(p, "Groups:", 7)) {
+            char *q = p + 7, *end;
+            for (;;) {
+                unsigned long g = strtoul(q, &end, 10);
+                if (end == q || end > e)
+                    break;
+                if (out->ngroups == 1024)
+                    return -E2BIG;
+                out->groups[out->ngroups++] = g;
+                q = end;
+            }
+        }
+        else if (!strncmp(p, "NStgid:", 7)) out->ns_tgid = last_number(p + 7);
+        else if (!strncmp(p, "NSpid:", 6)) out->ns_tid = last_number(p + 6);
+        else if (!strncmp(p, "Threads:", 8)) out->threads = strtoul(p + 8, NULL, 10);
+        else if (!strncmp(p, "SigPnd:", 7)) out->pending |= strtoull(p + 7, NULL, 16);
+        else if (!strncmp(p, "ShdPnd:", 7)) out->pending |= strtoull(p + 7, NULL, 16);
+        else if (!strncmp(p, "SigBlk:", 7)) out->blocked = strtoull(p + 7, NULL, 16);
+        else if (!strncmp(p, "CapEff:", 7)) { out->cap_eff = strtoull(p + 7, NULL, 16); break; }
+    }
+    return 0;
+}
+
+static int get_fd(int tid, int fd)
+{
+    int pidfd = syscall(SYS_pidfd_open, tid, PIDFD_THREAD), r;
+
+    if (pidfd < 0 && errno == EINVAL) /* before Linux 6.9 only a thread group leader has a pidfd */
+        pidfd = syscall(SYS_pidfd_open, tid, 0);
+    if (pidfd < 0)
+        return -errno;
+    r = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+    if (r < 0)
+        r = -errno;
+    close(pidfd);
+    return r;
+}
+
+/* A thread of its own umask and working directory: umask(2) acts on the fs_struct. */
+static int own_fs_struct(void) { RET(unshare(CLONE_FS)); }
+
+static int capset_all(uint64_t permitted, uint64_t effective, uint64_t inheritable)
+{
+    struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct d[2] = {
+        { effective, permitted, inheritable },
+        { effective >> 32, permitted >> 32, inheritable >> 32 },
+    };
+    RET(syscall(SYS_capset, &h, d));
+}
+
+/* The calling thread alone: raw system calls, not glibc's, which change all threads. */
+static int assume(uint32_t fsuid, uint32_t fsgid, uint32_t ngroups, const uint32_t *groups, uint64_t effective)
+{
+    struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct d[2];
+
+    if (syscall(SYS_setgroups, ngroups, groups) < 0)
+        return -errno;
+    syscall(SYS_setfsgid, fsgid);
+    if (syscall(SYS_setfsgid, -1) != (long)fsgid)
+        return -EPERM;
+    syscall(SYS_setfsuid, fsuid);
+    if (syscall(SYS_setfsuid, -1) != (long)fsuid)
+        return -EPERM;
+    if (syscall(SYS_capget, &h, d) < 0)
+        return -errno;
+    d[0].effective = effective & d[0].permitted;
+    d[1].effective = effective >> 32 & d[1].permitted;
+    RET(syscall(SYS_capset, &h, d));
+}
+
+static uint32_t set_umask(uint32_t mask) { return umask(mask); }
+
+static long syscall6(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    long r = syscall(nr, a, b, c, d, e, f);
+    return r < 0 ? -errno : r;
+}
+
+static int open_tree_(int dir, const char *path, unsigned flags) { RET(syscall(428, dir, path, flags)); }
+static int move_mount_(int from, const char *from_path, int to, const char *to_path, unsigned flags)
+{ RET(syscall(429, from, from_path, to, to_path, flags)); }
+static int fsopen_(const char *type, unsigned flags) { RET(syscall(430, type, flags)); }
+static int fsconfig_(int fd, unsigned cmd, const char *key, const char *value, int aux)
+{ RET(syscall(431, fd, cmd, key, value, aux)); }
+static int fsmount_(int fd, unsigned flags, unsigned attrs) { RET(syscall(432, fd, flags, attrs)); }
+static int mount_setattr_(int dir, const char *path, unsigned flags, uint64_t set, uint64_t clr, uint64_t propagation, int userns)
+{
+    uint64_t attr[4] = { set, clr, propagation, userns < 0 ? 0 : userns };
+    RET(syscall(442, dir, path, flags, attr, sizeof attr));
+}
+static int fchmodat2_(int dir, const char *path, unsigned mode, int flags) { RET(syscall(__NR_fchmodat2, dir, path, mode, flags)); }
+static int renameat2_(int olddir, const char *old, int newdir, const char *new_, unsigned flags)
+{ RET(syscall(SYS_renameat2, olddir, old, newdir, new_, flags)); }
+static int umount2_(const char *path, int flags) { RET(umount2(path, flags)); }
+static int pivot_root_(const char *new_root, const char *put_old) { RET(syscall(SYS_pivot_root, new_root, put_old)); }
+static int setns_(int fd, int type) { RET(setns(fd, type)); }
+static int unshare_(int flags) { RET(unshare(flags)); }
+static int prctl_(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{ RET(prctl(option, a, b, c, d)); }
+static int mount_(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+{ RET(mount(source, target, type, flags, data)); }
+static int inotify_add_watch_(int fd, const char *path, uint32_t mask) { RET(inotify_add_watch(fd, path, mask)); }
+static int statx_raw(int dir, const char *path, int flags, unsigned mask, char *out)
+{ RET(syscall(SYS_statx, dir, path, flags, mask, out)); }
+static int fstatat_raw(int dir, const char *path, char *out, int flags) { RET(syscall(SYS_newfstatat, dir, path, out, flags)); }
+static int statfs_raw(const char *path, char *out) { RET(syscall(SYS_statfs, path, out)); }
+static int sysinfo_raw(char *out) { RET(syscall(SYS_sysinfo, out)); }
+"""
+
+ffibuilder = FFI()
+ffibuilder.cdef(CDEF)
+ffibuilder.set_source(
+    "sentry.platform._native", SOURCE, py_limited_api=True, extra_compile_args=["-O2", "-Wall", "-Wno-unused-function"]
+)
+
+if __name__ == "__main__":
+    ffibuilder.compile(verbose=True)

@@ -1,0 +1,192 @@
+"""One intercepted system call: who made it, with what arguments, and what the sentry may ask about the caller.
+
+The kernel keeps the books (docs/design.md, rule 1): nothing here is a copy of a task's state that outlives the call, but
+for credentials, whose cache is explained in `sentry/creds.py`. The caller is stopped in its system call while a
+handler runs, so its own registers, descriptors and working directory do not change, but its memory may: other threads
+and processes share it. Read it once, decide and act on the copy.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from sentry.abi import O_DIRECTORY, O_PATH, PATH_MAX
+from sentry.platform._native import ffi, lib
+
+if TYPE_CHECKING:
+    from sentry.creds import Credentials
+    from sentry.kernel import Kernel
+
+
+class Fd:
+    """Outcome: put `fd` into the caller's table, return its number there. The dispatcher closes our own copy."""
+
+    __slots__ = ("cloexec", "fd")
+
+    def __init__(self, fd: int, cloexec: bool) -> None:
+        self.fd = fd
+        self.cloexec = cloexec
+
+
+class _Marker:
+    """An outcome without a value."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+CONTINUE = _Marker("CONTINUE")
+"""Outcome: let the kernel execute the call. Only when no argument that matters lies in memory (rule 5)."""
+
+HELD = _Marker("HELD")
+"""Outcome: somebody else will answer (`Task.hold`)."""
+
+
+class Task:
+    """The caller of one intercepted system call. Reused by its dispatcher for the next: do not keep it, `hold()` it."""
+
+    __slots__ = ("_buffer", "_creds", "args", "id", "kernel", "listener", "nr", "opened", "tid")
+
+    def __init__(self, kernel: Kernel, listener: int) -> None:
+        self.kernel = kernel
+        self.listener = listener
+        self.id = 0
+        self.tid = 0
+        """Thread id in the sentry's pid namespace."""
+        self.nr = 0
+        self.args: list[int] = [0] * 6
+        """The six argument registers, unsigned 64-bit."""
+        self.opened = ffi.new("struct opened *")
+        """Type, owner and device of the object that the last lookup found."""
+        self._buffer = ffi.new("char[]", PATH_MAX)
+        self._creds: Credentials | None = None
+
+    # ---- memory ----
+
+    def read_cstr(self, addr: int, limit: int = PATH_MAX) -> bytes:
+        """The string at `addr`, at most `limit` (4096) bytes with its NUL. Raises EFAULT, ENAMETOOLONG."""
+        length = lib.read_cstr(self.tid, addr, self._buffer, limit)
+        if length < 0:
+            raise OSError(-length, "guest string")
+        return ffi.unpack(self._buffer, length)
+
+    def read(self, addr: int, size: int) -> bytes:
+        """Exactly `size` bytes at `addr`. Raises EFAULT. The caller bounds `size`."""
+        if size == 0:
+            return b""
+        buffer = ffi.new("char[]", size)
+        if lib.read_mem(self.tid, addr, buffer, size) != size:
+            raise OSError(errno.EFAULT, "guest memory")
+        return ffi.unpack(buffer, size)
+
+    def write(self, addr: int, data: bytes) -> None:
+        """Write `data` at `addr`. Raises EFAULT."""
+        if data and lib.write_mem(self.tid, addr, data, len(data)) != len(data):
+            raise OSError(errno.EFAULT, "guest memory")
+
+    # ---- identity ----
+
+    @property
+    def creds(self) -> Credentials:
+        """The caller's credentials and umask, as the kernel has them now."""
+        found = self._creds
+        if found is None:
+            found = self._creds = self.kernel.credentials.of(self.tid)
+        return found
+
+    def assume(self) -> None:
+        """Give this thread the caller's file system identity, so that the kernel checks permissions as for the caller."""
+        self.kernel.credentials.assume(self.creds)
+
+    # ---- objects ----
+
+    def cwd(self) -> int:
+        """O_PATH descriptor of the caller's working directory; the handler closes it."""
+        fd = lib.proc_open(self.kernel.procfd, self.tid, b"cwd", O_PATH | O_DIRECTORY)
+        if fd < 0:
+            raise OSError(-fd, "cwd")
+        return fd
+
+    def root(self) -> int:
+        """O_PATH descriptor of the caller's root directory; the handler closes it."""
+        fd = lib.proc_open(self.kernel.procfd, self.tid, b"root", O_PATH | O_DIRECTORY)
+        if fd < 0:
+            raise OSError(-fd, "root")
+        return fd
+
+    def get_fd(self, fd: int) -> int:
+        """A duplicate of the caller's descriptor `fd`, the same open file description; the handler closes it.
+
+        Raises EBADF. pidfd_getfd(2).
+        """
+        if fd < 0:
+            raise OSError(errno.EBADF, "fd")
+        copy = lib.get_fd(self.tid, fd)
+        if copy < 0:
+            raise OSError(-copy, "fd")
+        return copy
+
+    def path_fd(self, fd: int) -> int:
+        """O_PATH descriptor of what the caller's descriptor `fd` denotes; the handler closes it. Raises EBADF."""
+        if fd < 0:
+            raise OSError(errno.EBADF, "dirfd")
+        copy = lib.proc_open(self.kernel.procfd, self.tid, b"fd/%d" % fd, O_PATH)
+        if copy == -errno.ENOENT:
+            raise OSError(errno.EBADF, "dirfd")
+        if copy == -errno.EACCES:  # the caller is not dumpable: its /proc/TID/fd belongs to root
+            return self.get_fd(fd)
+        if copy < 0:
+            raise OSError(-copy, "dirfd")
+        return copy
+
+    # ---- the reply ----
+
+    def check(self) -> None:
+        """Raise ESRCH unless the caller still waits: once it was killed, what we read may have been another task's.
+
+        To be called after the last read of the caller's memory or /proc and before anything is done for it.
+        """
+        if lib.notif_valid(self.listener, self.id) < 0:
+            raise OSError(errno.ESRCH, "the caller is gone")
+
+    def hold(self) -> HeldReply:
+        """Detach the reply from this call; the handler then returns HELD and answers from another thread."""
+        return HeldReply(self.listener, self.id, self.tid, self.kernel)
+
+
+class HeldReply:
+    """A reply that is still owed. Exactly one of `send`, `fail` and `inject` ends it."""
+
+    __slots__ = ("id", "kernel", "listener", "tid")
+
+    def __init__(self, listener: int, ident: int, tid: int, kernel: Kernel) -> None:
+        self.listener = listener
+        self.id = ident
+        self.tid = tid
+        self.kernel = kernel
+
+    def waiting(self) -> bool:
+        """Whether the caller is still there."""
+        return lib.notif_valid(self.listener, self.id) == 0
+
+    def signalled(self) -> bool:
+        """Whether a signal that the caller does not block is pending for it."""
+        facts = ffi.new("struct creds *")
+        return lib.read_creds(self.kernel.procfd, self.tid, facts) == 0 and bool(facts.pending & ~facts.blocked)
+
+    def send(self, value: int) -> None:
+        lib.notif_send(self.listener, self.id, value, 0, 0)
+
+    def fail(self, error: int) -> None:
+        """Answer errno `error`; ERESTARTSYS makes the kernel restart the call or return EINTR, by SA_RESTART."""
+        lib.notif_send(self.listener, self.id, 0, -error, 0)
+
+    def inject(self, fd: int, cloexec: bool) -> int:
+        """Answer with descriptor `fd`; the caller of inject still owns and closes it. Returns the number or -errno."""
+        return lib.notif_addfd(self.listener, self.id, self.tid, fd, cloexec)

@@ -1,0 +1,98 @@
+"""From a caller's name to an object, in one step where the kernel can take it.
+
+Model: path_resolution(7), openat2(2). The sentry and the workload look at the same mount tree (docs/design.md, rule 3), so the
+kernel resolves, across mounts, links and "..", below the caller's root. What it cannot know is whose `/proc/self` is meant
+and where a relative name may climb to: then it says so (`WALK`) and `sentry.vfs.namei` goes component by component.
+
+What comes back is judged by what it *is*, never by its name: an object on the container's procfs goes through
+`sentry.vfs.proc`, a terminal or FIFO through the open handlers.
+"""
+
+from __future__ import annotations
+
+import errno
+from os import close
+from typing import TYPE_CHECKING
+
+from sentry.abi import AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT
+from sentry.platform._native import lib
+from sentry.vfs import namei
+
+if TYPE_CHECKING:
+    from sentry.task import Task
+
+
+def start(task: Task, dirfd: int, path: bytes) -> tuple[int, int]:
+    """Where the walk of `path` starts: (directory, RESOLVE_* flag). The directory is ours to close unless it is kernel.root."""
+    if path[:1] == b"/":
+        kernel = task.kernel
+        return (task.root() if kernel.chrooted else kernel.root), RESOLVE_IN_ROOT
+    if not path:
+        raise OSError(errno.ENOENT, "empty path")
+    return (task.cwd() if dirfd == AT_FDCWD else task.path_fd(dirfd)), RESOLVE_BENEATH
+
+
+def open_at(task: Task, dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    """Open `path` as the caller; the new descriptor is ours, its facts are in `task.opened`.
+
+    `flags` are open(2)'s and `resolve` openat2(2)'s, both already checked. A FIFO or device is opened with O_NONBLOCK.
+    Raises OSError with the errno that openat(2) gives.
+    """
+    directory, how = start(task, dirfd, path)
+    try:
+        task.assume()
+        task.check()
+        if resolve:
+            return _open_restricted(task, directory, path, flags, mode, resolve, how)
+        fd = lib.open_beneath(directory, path, flags, mode, how, task.opened)
+        if fd >= 0:
+            return task.kernel.proc.admit(task, fd, flags) if task.opened.dev == task.kernel.proc.dev else fd
+        if fd != lib.WALK:
+            raise OSError(-fd, "open")
+        return namei.open_walking(task, directory, path, flags, mode)
+    finally:
+        if directory != task.kernel.root:
+            close(directory)
+
+
+def _open_restricted(task: Task, directory: int, path: bytes, flags: int, mode: int, resolve: int, how: int) -> int:
+    """openat2(2) with RESOLVE_* of the caller's own: its restrictions on top of ours."""
+    if resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
+        if resolve & RESOLVE_BENEATH and path[:1] == b"/":
+            raise OSError(errno.EXDEV, "absolute path with RESOLVE_BENEATH")
+        how = 0
+    fd = lib.open_beneath(directory, path, flags, mode, how | resolve, task.opened)
+    if fd >= 0:
+        return task.kernel.proc.admit(task, fd, flags) if task.opened.dev == task.kernel.proc.dev else fd
+    if fd != lib.WALK:
+        raise OSError(-fd, "openat2")
+    return namei.open_walking(task, directory, path, flags, mode, resolve)
+
+
+def lookup(task: Task, dirfd: int, path: bytes, *, follow: bool = True, empty: bool = False, flags: int = 0) -> int:
+    """O_PATH descriptor of the object that `path` names, ours to close; facts in `task.opened`.
+
+    `follow`: whether a symbolic link at the end is followed. `empty`: AT_EMPTY_PATH, an empty path names `dirfd` itself.
+    """
+    if not path and empty:
+        fd = task.cwd() if dirfd == AT_FDCWD else task.path_fd(dirfd)
+        lib.fd_info(fd, task.opened)
+        task.assume()
+        task.check()
+        return fd
+    return open_at(task, dirfd, path, O_PATH | flags | (0 if follow else O_NOFOLLOW))
+
+
+def parent(task: Task, dirfd: int, path: bytes) -> tuple[int, bytes]:
+    """The directory that holds the last component of `path`, and that component with its trailing slashes.
+
+    For calls that create, remove or rename a name: the kernel does not follow a link in the last component of those, so
+    the pair can be given to an *at system call as it is. The descriptor is ours to close.
+    """
+    stripped = path.rstrip(b"/")
+    if not stripped:
+        if not path:
+            raise OSError(errno.ENOENT, "empty path")
+        return open_at(task, dirfd, b"/", O_PATH | O_DIRECTORY), b"/"
+    cut = stripped.rfind(b"/") + 1
+    return open_at(task, dirfd, path[:cut] or b".", O_PATH | O_DIRECTORY), path[cut:]
