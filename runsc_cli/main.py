@@ -1,0 +1,82 @@
+"""The `pysc` command: reads the command line, runs the verb, and says in one line what went wrong.
+
+Exit codes are runc's: those of the workload from run, exec and do, 1 for an error, 255 for a failed exec, 3 for
+an unknown verb, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from runsc_cli.argv import scan, scan_globals
+from runsc_cli.context import Context
+from runsc_cli.errors import PyscError, UsageError, strerror
+from runsc_cli.log import Log
+from runsc_cli.options import VERB
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runsc_cli.argv import Call
+
+INTERRUPTED = 128 + 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The console entry point. Returns the exit code; never raises for what a user or an engine did."""
+    argv = sys.argv[1:] if argv is None else argv
+    log = Log()
+    try:
+        globals = scan_globals(argv)
+        if globals is not None:
+            log = Log(globals["log"], globals["log_format"], debug=globals["debug"])
+        call: Call | int | None = scan(argv)
+        if call is None:
+            from runsc_cli.cli import read
+
+            call = read(argv)
+        return _flush(call if isinstance(call, int) else _run(call, log))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _abandon_stdout()
+    except PyscError as error:
+        log.fatal(error.message)
+        return error.code
+    except OSError as error:
+        log.fatal(f"{error.filename}: {strerror(error)}" if error.filename is not None else strerror(error))
+    except Exception as error:
+        log.fatal(f"internal error: {type(error).__name__}: {error}; --debug shows where")
+    if log.debugging:
+        import traceback
+
+        traceback.print_exc()
+    return 1
+
+
+def _run(call: Call, log: Log) -> int:
+    module = __import__("runsc_cli.verbs." + call.verb.replace("-", "_"), fromlist=["run"])
+    verb = VERB[call.verb]
+    try:
+        code: int = module.run(call.options, call.args, Context(call.globals, log))
+    except UsageError:
+        raise
+    except PyscError as error:
+        raise PyscError(verb.failure + error.message, code=verb.failure_code or error.code) from error
+    return code
+
+
+def _flush(code: int) -> int:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
+
+
+def _abandon_stdout() -> int:
+    """The reader of our output went away, which is its right: fail without a word, python's at exit neither."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,361 @@
+"""The state store: what is known of each container, in a directory of its own under --root.
+
+    ROOT/                   0700
+      ID/                   0711, as runc has it; flock(2) on the directory itself is the container's lock
+        state.json          replaced whole by rename(2); a directory without it is a create that failed
+        exit_status         decimal, written by whoever learns how the container's init ended
+        ...                 what create puts there (sockets, the exec fifo)
+
+Locking the directory leaves no lock file behind, and a lock that was granted on a directory that has been
+removed meanwhile shows by its inode. The lock belongs to the open file description: a process that is
+forked while it is held must close `Container.fd`, or the lock outlives the command that took it.
+
+Nothing is fsynced: the store lives on a tmpfs, and no container survives the boot that would need it.
+
+The status is derived, never trusted: a container is what the kernel says of the processes that it names.
+"""
+
+from __future__ import annotations
+
+import os
+from fcntl import LOCK_UN, flock
+from time import gmtime, strftime, time_ns
+
+from runsc_cli import directory
+from runsc_cli.errors import ContainerExists, ContainerNotFound, HostError, InvalidId, PyscError, StateDamaged
+from runsc_cli.jsontext import dumps, loads
+from runsc_cli.process import Process
+from runsc_cli.version import SPEC_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Self, TypeAlias
+
+    Containers: TypeAlias = "list[Container]"  # Store.list() hides the builtin where it is needed
+
+CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped"
+
+STATE_FILE = "state.json"
+_NEW_FILE = "state.json.new"
+_EXIT_FILE = "exit_status"
+
+_ID_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+_ID_MAX = 255  # NAME_MAX: the id names a directory
+
+
+def check_id(id: str) -> str:
+    """runc's rule for a container's id; InvalidId otherwise."""
+    if not id:
+        raise InvalidId("container id cannot be empty")
+    if len(id) > _ID_MAX or id in (".", "..") or not _ID_CHARS.issuperset(id):
+        raise InvalidId
+    return id
+
+
+class State:
+    """What state.json holds. `phase` is what the last command recorded; Container.status() is the truth.
+
+    cgroups are the directories that hold the workload and nothing else, one a hierarchy: kill --all and
+    delete --force end whatever is in them, delete removes them. cgroups_beside are those of our own
+    processes: removed too. `init` is the container's first process, `creator` the command that creates it.
+    """
+
+    __slots__ = (
+        "annotations",
+        "bundle",
+        "cgroups",
+        "cgroups_beside",
+        "config",
+        "created",
+        "creator",
+        "gofer",
+        "id",
+        "init",
+        "network",
+        "oci_version",
+        "phase",
+        "platform",
+        "profile",
+        "rootfs",
+        "sentry",
+    )
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.oci_version = SPEC_VERSION
+        self.phase = CREATING
+        self.bundle = ""
+        self.rootfs = ""
+        self.created = ""
+        self.annotations: dict[str, str] = {}
+        self.config = ""
+        self.platform = ""
+        self.network = ""
+        self.profile = ""
+        self.cgroups: list[str] = []
+        self.cgroups_beside: list[str] = []
+        self.creator: Process | None = None
+        self.init: Process | None = None
+        self.sentry: Process | None = None
+        self.gofer: Process | None = None
+
+    def encode(self) -> str:
+        fields: dict[str, Any] = {}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            fields[name] = [value.pid, value.start] if isinstance(value, Process) else value
+        return dumps(fields)
+
+    @classmethod
+    def decode(cls, text: str) -> State:
+        """ValueError when the text is not what encode() writes. Names it does not know are ignored."""
+        fields = loads(text)
+        if not isinstance(fields, dict):
+            raise ValueError("not an object")
+        state = cls(fields.get("id", ""))
+        for name in cls.__slots__:
+            if name not in fields:
+                raise ValueError(f"{name} is missing")
+            value = fields[name]
+            if name in _PROCESSES:
+                value = _process(value)
+            elif type(value) is not type(getattr(state, name)):
+                raise ValueError(f"{name} has the wrong type")
+            setattr(state, name, value)
+        return state
+
+
+_PROCESSES = frozenset(("creator", "init", "sentry", "gofer"))
+
+
+def _process(value: Any) -> Process | None:
+    if value is None:
+        return None
+    if type(value) is not list or [type(item) for item in value] != [int, int] or value[0] <= 0:
+        raise ValueError(f"{value!r} is no process")
+    return Process(value[0], value[1])
+
+
+class Container:
+    """A container of the store: its state as read last, and the lock while `fd` is not -1."""
+
+    __slots__ = ("dir", "fd", "id", "state")
+
+    def __init__(self, dir: str, id: str) -> None:
+        self.dir = dir
+        self.id = id
+        self.fd = -1
+        self.state = State(id)
+
+    def path(self, name: str) -> str:
+        """The path of a file in the container's directory."""
+        return f"{self.dir}/{name}"
+
+    def status(self) -> str:
+        """creating, created, running or stopped, by what the kernel says now."""
+        state = self.state
+        if state.phase == CREATING:
+            return CREATING if state.creator is not None and state.creator.alive() else STOPPED
+        return state.phase if state.init is not None and state.init.alive() else STOPPED
+
+    def oci_state(self, status: str | None = None) -> dict[str, Any]:
+        """The state of the runtime specification (runtime.md#state), as runc prints it and hooks read it."""
+        state = self.state
+        status = status or self.status()
+        fields: dict[str, Any] = {
+            "ociVersion": state.oci_version,
+            "id": state.id,
+            "pid": state.init.pid if state.init is not None and status != STOPPED else 0,
+            "status": status,
+            "bundle": state.bundle,
+            "rootfs": state.rootfs,
+            "created": state.created,
+        }
+        if state.annotations:
+            fields["annotations"] = state.annotations
+        fields["owner"] = ""
+        return fields
+
+    def exit_status(self) -> int | None:
+        """How init ended, when somebody has learnt it: 0 to 255, 128+n for a signal."""
+        try:
+            text = directory.read(self.path(_EXIT_FILE))
+        except FileNotFoundError:
+            return None
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    def record_exit(self, status: int) -> None:
+        """Write exit_status, unless the container is gone. Needs no lock: one process learns it."""
+        new = self.path(f"{_EXIT_FILE}.{os.getpid()}")
+        try:
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, str(status).encode())
+            finally:
+                os.close(fd)
+            os.rename(new, self.path(_EXIT_FILE))
+        except FileNotFoundError:
+            return
+
+    def lock(self) -> Self:
+        """Wait for the container's lock, and read the state anew under it. `with container.lock(): ...`
+
+        ContainerNotFound when the container has been deleted meanwhile."""
+        self._take_lock()
+        try:
+            self.reload()
+        except BaseException:
+            self.unlock()
+            raise
+        return self
+
+    def _take_lock(self) -> None:
+        try:
+            self.fd = directory.lock(self.dir)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ContainerNotFound from None
+        except OSError as error:
+            raise HostError("open", self.dir, error) from None
+
+    def unlock(self) -> None:
+        if self.fd != -1:
+            # Closing would not do: a process forked meanwhile may still hold the open file description.
+            flock(self.fd, LOCK_UN)
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.unlock()
+
+    def reload(self) -> None:
+        path = self.path(STATE_FILE)
+        try:
+            self.state = State.decode(directory.read(path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise ContainerNotFound from None
+        except ValueError as error:
+            raise StateDamaged(path, str(error)) from None
+        except OSError as error:
+            raise HostError("open", path, error) from None
+
+    def save(self) -> None:
+        """Replace state.json; the lock must be held."""
+        if self.fd == -1:
+            raise RuntimeError("a container's state is written under its lock")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            fd = os.open(_NEW_FILE, flags, 0o600, dir_fd=self.fd)
+            try:
+                data = self.state.encode().encode()
+                while data:
+                    data = data[os.write(fd, data) :]
+            finally:
+                os.close(fd)
+            os.rename(_NEW_FILE, STATE_FILE, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except OSError as error:
+            raise HostError("write", self.path(STATE_FILE), error) from None
+
+    def remove(self) -> None:
+        """Remove the directory; the lock must be held. state.json goes last: a crash leaves a container
+        that can be deleted again."""
+        if self.fd == -1:
+            raise RuntimeError("a container is removed under its lock")
+        try:
+            directory.empty(self.fd, keep=STATE_FILE)
+            directory.empty(self.fd)
+            os.rmdir(self.dir)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise HostError("remove", self.dir, error) from None
+        self.unlock()
+
+
+class Store:
+    """The containers under one --root."""
+
+    __slots__ = ("mode", "root")
+
+    def __init__(self, root: str, mode: int = 0o700) -> None:
+        self.root = os.path.abspath(root)
+        self.mode = mode
+
+    def create(self, id: str) -> Container:
+        """A new container, in the state creating and locked: `with store.create(id) as container: ...`"""
+        container = Container(f"{self.root}/{check_id(id)}", id)
+        try:
+            os.makedirs(self.root, 0o700, exist_ok=True)
+            if self.mode != 0o700:
+                os.chmod(self.root, self.mode)
+        except OSError as error:
+            raise HostError("mkdir", self.root, error) from None
+        while True:
+            try:
+                os.mkdir(container.dir, 0o711)
+            except FileExistsError:
+                raise ContainerExists from None
+            except OSError as error:
+                raise HostError("mkdir", container.dir, error) from None
+            try:
+                container._take_lock()
+            except ContainerNotFound:
+                continue  # a delete --force took the empty directory for a create that failed
+            break
+        now = time_ns()
+        container.state.created = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(now // 10**9))}.{now % 10**9:09}Z"
+        container.state.creator = Process.of(os.getpid())
+        try:
+            container.save()
+        except BaseException:
+            container.remove()
+            raise
+        return container
+
+    def load(self, id: str) -> Container:
+        """A container, not locked; ContainerNotFound also when its create failed half-way."""
+        container = Container(f"{self.root}/{check_id(id)}", id)
+        container.reload()
+        return container
+
+    def list(self, problem: Callable[[str, PyscError], None] | None = None) -> Containers:
+        """All containers by id. Those whose state cannot be read are told to `problem` and left out."""
+        try:
+            names = sorted(os.listdir(self.root))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise HostError("open", self.root, error) from None
+        containers = []
+        for name in names:
+            try:
+                containers.append(self.load(name))
+            except (ContainerNotFound, InvalidId):
+                continue
+            except PyscError as error:
+                if problem is not None:
+                    problem(name, error)
+        return containers
+
+    def discard(self, id: str) -> bool:
+        """Remove what a create that died left behind: a directory whose state is missing or damaged.
+
+        False when there is a healthy container, or nothing."""
+        container = Container(f"{self.root}/{check_id(id)}", id)
+        try:
+            container._take_lock()
+        except ContainerNotFound:
+            return False
+        with container:
+            try:
+                container.reload()
+            except (ContainerNotFound, StateDamaged):
+                container.remove()
+                return True
+        return False

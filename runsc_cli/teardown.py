@@ -1,0 +1,65 @@
+"""The end of a container: processes, cgroups, directory. delete, a failed create and `run` come here.
+
+Every step tolerates that an earlier attempt did it already, so a teardown that was killed half-way can be
+repeated until nothing is left; the state goes last.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EBUSY
+from time import monotonic, sleep
+
+from runsc_cli.errors import HostError, StillAlive
+from runsc_cli.members import KILL_TIMEOUT, kill_all
+from runsc_cli.process import end
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runsc_cli.state import Container
+
+# A cgroup is busy until the last task has passed cgroup_exit(), a little after its pidfd says that it ended.
+_CGROUP_TIMEOUT = 2.0
+
+
+def destroy(container: Container) -> None:
+    """Kill what runs, remove cgroups and directory. The container must be locked."""
+    state = container.state
+    kill_all(state)
+    ours = [process for process in (state.sentry, state.gofer) if process is not None]
+    if not end(ours, KILL_TIMEOUT):
+        raise StillAlive(f"container {container.id}: the sentry or the gofer outlives SIGKILL")
+    for path in state.cgroups + state.cgroups_beside:
+        remove_cgroup(path)
+    container.remove()
+
+
+def remove_cgroup(path: str) -> None:
+    """Remove a cgroup and those below it; one that is gone is fine."""
+    deadline = monotonic() + _CGROUP_TIMEOUT
+    pause = 0.001
+    while True:
+        try:
+            _rmdir(path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != EBUSY or monotonic() > deadline:
+                raise HostError("rmdir", path, error) from None
+        sleep(pause)
+        pause = min(pause * 2, 0.1)
+
+
+def _rmdir(path: str) -> None:
+    try:
+        os.rmdir(path)
+        return
+    except OSError as error:
+        if error.errno != EBUSY:
+            raise
+    with os.scandir(path) as entries:
+        below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for child in below:
+        _rmdir(child)
+    os.rmdir(path)
