@@ -1,0 +1,55 @@
+"""The readers behind a ProcView: small files below directory fds the sentry holds."""
+
+from __future__ import annotations
+
+import os
+from errno import ENOENT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    Reader = Callable[[bytes], bytes]
+
+
+def directory_reader(fd: int) -> Reader:
+    """Files below the directory `fd`, which stays the caller's and must stay open."""
+
+    def read(name: bytes) -> bytes:
+        file = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=fd)
+        try:
+            parts = []
+            # A procfs file has no size; one read returns at most what the kernel's buffer held.
+            while part := os.read(file, 65536):
+                parts.append(part)
+            return b"".join(parts)
+        finally:
+            os.close(file)
+
+    return read
+
+
+def cgroup_reader(directories: Mapping[bytes, int]) -> Reader:
+    """One level of a cgroup: {b"": fd} of v2, or {b"memory": fd, b"cpu": fd, ...} of v1's hierarchies.
+
+    A file's controller is its name up to the first dot: that of b"memory.max" is b"memory".
+    """
+    readers = {controller: directory_reader(fd) for controller, fd in directories.items()}
+    unified = readers.get(b"")
+
+    def read(name: bytes) -> bytes:
+        reader = readers.get(name.partition(b".")[0], unified)
+        if reader is None:
+            raise OSError(ENOENT, "no such controller")
+        return reader(name)
+
+    return read
+
+
+def pid_lister(fd: int) -> Callable[[], Iterable[int]]:
+    """The pids in a procfs, whose root directory `fd` (not O_PATH) stays the caller's."""
+
+    def pids() -> Iterable[int]:
+        return [int(name) for name in os.listdir(fd) if name.isdigit()]
+
+    return pids
