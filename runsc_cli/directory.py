@@ -6,21 +6,40 @@ Paths are the store's own, below a root that only its owner can enter.
 from __future__ import annotations
 
 import os
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_NB, flock
+from time import monotonic, sleep
 
 
-def lock(path: str) -> int:
-    """Lock the directory that is at `path` now, flock(2): its fd. FileNotFoundError when there is none."""
+def lock(path: str, timeout: float | None = None) -> int:
+    """Lock the directory that is at `path` now, flock(2): its fd. FileNotFoundError when there is none.
+
+    BlockingIOError when somebody else has it for longer than `timeout` seconds."""
+    deadline = None if timeout is None else monotonic() + timeout
     while True:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            flock(fd, LOCK_EX)
+            _flock(fd, deadline)
             if _same(fd, path):
                 return fd
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _flock(fd: int, deadline: float | None) -> None:
+    """flock(2) knows no timeout; an alarm signal would be the program's, so a bounded wait looks again."""
+    if deadline is None:
+        flock(fd, LOCK_EX)
+        return
+    while True:
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+            return
+        except BlockingIOError:
+            if monotonic() > deadline:
+                raise
+        sleep(0.005)
 
 
 def _same(fd: int, path: str) -> bool:

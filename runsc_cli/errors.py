@@ -15,6 +15,7 @@ letter; the others are lower case, without a full stop, with the value and what 
     |   +-- AlreadyRunning          "cannot start an already running container"
     |   +-- HasStopped              "cannot start a container that has stopped"
     |   +-- NotStopped              "cannot delete container ID that is not stopped: STATUS"
+    +-- Locked                      another command holds the container's lock and does not finish
     +-- StateDamaged                state.json cannot be read
     +-- SpecError                   config.json: the path of the field and what is wrong with it
     +-- UnknownSignal               "unknown signal "X""
@@ -92,6 +93,11 @@ class HasStopped(BadState):
 class NotStopped(BadState):
     def __init__(self, id: str, status: str) -> None:
         super().__init__(f"cannot delete container {id} that is not stopped: {status}")
+
+
+class Locked(PyscError):
+    def __init__(self, id: str) -> None:
+        super().__init__(f"container {id} is locked by another command that does not finish; end that first")
 
 
 class StateDamaged(PyscError):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def loads(text: str) -> Any:
     """The value that `text` denotes; ValueError when it is no JSON, nests too deep, or more follows."""
     try:
-        value, end = _scan_once(text, _skip_space(text, 0))
+        value, end = _scan(text, _skip_space(text, 0))
     except StopIteration as stop:
         raise ValueError(f"expecting a value at character {stop.value}") from None
     except RecursionError:
@@ -85,10 +85,10 @@ def _choose() -> tuple[Any, Any]:
     try:
         from _json import encode_basestring_ascii, make_scanner
     except ImportError:
-        from json import JSONDecoder
+        from json.decoder import JSONDecoder
         from json.encoder import encode_basestring_ascii as quote
 
-        return JSONDecoder().scan_once, quote
+        return JSONDecoder().raw_decode, quote
 
     class Context:
         """What json.decoder.JSONDecoder gives to the scanner."""
@@ -106,4 +106,4 @@ def _choose() -> tuple[Any, Any]:
     return make_scanner(Context()), encode_basestring_ascii  # type: ignore[arg-type]
 
 
-_scan_once, _quote = _choose()
+_scan, _quote = _choose()

@@ -35,6 +35,14 @@ def members(state: State) -> list[int]:
     return sorted(found)
 
 
+def in_container(state: State, pid: int) -> Process | None:
+    """The process that has `pid` in the container's own pid namespace."""
+    for process in processes(state):
+        if _field(process.pid, "NSpid:").split()[-1:] == [str(pid)]:
+            return process
+    return None
+
+
 def processes(state: State) -> list[Process]:
     """members() that can be signalled: a pid with the start time it has now, zombies left out."""
     found = []

@@ -22,7 +22,7 @@ from fcntl import LOCK_UN, flock
 from time import gmtime, strftime, time_ns
 
 from runsc_cli import directory
-from runsc_cli.errors import ContainerExists, ContainerNotFound, HostError, InvalidId, PyscError, StateDamaged
+from runsc_cli.errors import ContainerExists, ContainerNotFound, HostError, InvalidId, Locked, PyscError, StateDamaged
 from runsc_cli.jsontext import dumps, loads
 from runsc_cli.process import Process
 from runsc_cli.version import SPEC_VERSION
@@ -114,7 +114,7 @@ class State:
         fields = loads(text)
         if not isinstance(fields, dict):
             raise ValueError("not an object")
-        state = cls(fields.get("id", ""))
+        state = cls("")
         for name in cls.__slots__:
             if name not in fields:
                 raise ValueError(f"{name} is missing")
@@ -199,11 +199,12 @@ class Container:
         except FileNotFoundError:
             return
 
-    def lock(self) -> Self:
+    def lock(self, timeout: float | None = None) -> Self:
         """Wait for the container's lock, and read the state anew under it. `with container.lock(): ...`
 
-        ContainerNotFound when the container has been deleted meanwhile."""
-        self._take_lock()
+        ContainerNotFound when the container has been deleted meanwhile, Locked when another command has
+        the lock for longer than `timeout` seconds."""
+        self._take_lock(timeout)
         try:
             self.reload()
         except BaseException:
@@ -211,9 +212,11 @@ class Container:
             raise
         return self
 
-    def _take_lock(self) -> None:
+    def _take_lock(self, timeout: float | None = None) -> None:
         try:
-            self.fd = directory.lock(self.dir)
+            self.fd = directory.lock(self.dir, timeout)
+        except BlockingIOError:
+            raise Locked(self.id) from None
         except (FileNotFoundError, NotADirectoryError):
             raise ContainerNotFound from None
         except OSError as error:

@@ -1,0 +1,24 @@
+"""`pysc create`: everything but the workload's execve(2)."""
+
+from __future__ import annotations
+
+import os
+
+from runsc_cli.container import create, write_pid_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runsc_cli.context import Context
+    from runsc_cli.options import Options
+
+
+def run(options: Options, args: list[str], context: Context) -> int:
+    from runsc_cli.container import hand_over_console
+
+    creation = create(context, options, args[0])
+    hand_over_console(creation, options)
+    if options["pid_file"]:
+        write_pid_file(options["pid_file"], creation.init)
+    creation.container.unlock()
+    os.close(creation.init_pidfd)
+    return 0

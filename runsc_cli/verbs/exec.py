@@ -1,0 +1,155 @@
+"""`pysc exec`: another process in a running container.
+
+A stage of its own joins the namespaces of the container's first process, installs a filter of its own and gives the listener to the
+container's sentry through the control socket, which then serves one listener more.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runsc_cli import launch
+from runsc_cli.container import CONTROL, NAMESPACES, SIGCHLD, SIGKILL, write_pid_file
+from runsc_cli.errors import PyscError
+from runsc_cli.stage.program import Passed, Program, Stage, StageError
+from runsc_cli.state import CREATED, RUNNING, STOPPED
+from sentry.abi import CLONE_NEWUSER, CLONE_PARENT, PR_SET_NAME, PR_SET_PDEATHSIG
+from sentry.platform import wire
+
+if TYPE_CHECKING:
+    from runsc_cli.context import Context
+    from runsc_cli.oci.model import Process
+    from runsc_cli.options import Options
+    from runsc_cli.state import Container
+
+_NS_FILES = {"cgroup": "cgroup", "ipc": "ipc", "mount": "mnt", "network": "net", "pid": "pid", "uts": "uts"}
+
+
+def run(options: Options, args: list[str], context: Context) -> int:
+    container = context.store().load(args[0])
+    status = container.status()
+    if status == STOPPED:
+        raise PyscError("cannot exec in a stopped container")
+    if status not in (CREATED, RUNNING):
+        raise PyscError(f"cannot exec in a {status} container")
+    from runsc_cli.exec_process import of
+
+    process = of(options, args[1:], container)
+    if process.terminal and options["detach"] and not options["console_socket"]:
+        raise PyscError("cannot allocate tty if runc will detach without setting console socket")
+    execution = _Execution(context, container, process, int(options["preserve_fds"] or 0))
+    try:
+        master = execution.run()
+    except BaseException as e:
+        execution.abort()
+        if isinstance(e, StageError):
+            raise PyscError(f"unable to start container process: {e}") from None
+        raise
+    if master >= 0 and options["console_socket"]:
+        from runsc_cli.console import send_master
+
+        send_master(options["console_socket"], master, "/dev/pts/0")
+        os.close(master)
+        master = -1
+    if options["pid_file"]:
+        write_pid_file(options["pid_file"], execution.stage.pid)
+    if options["detach"]:
+        return 0
+    from runsc_cli.supervise import supervise
+
+    return supervise(execution.stage.pid, master if master >= 0 else None)
+
+
+class _Execution:
+    """One `exec`: the stage and what it needs."""
+
+    __slots__ = ("_container", "_context", "_init", "_preserve_fds", "_process", "stage")
+
+    def __init__(self, context: Context, container: Container, process: Process, preserve_fds: int) -> None:
+        init = container.state.init
+        assert init is not None
+        self._context = context
+        self._container = container
+        self._process = process
+        self._preserve_fds = preserve_fds
+        try:
+            self._init = init.open()
+        except ProcessLookupError:
+            raise PyscError("cannot exec in a stopped container") from None
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.stage = Stage((null, null, null) if process.terminal else (0, 1, 2))
+        os.close(null)
+
+    def abort(self) -> None:
+        try:
+            os.kill(self.stage.pid, SIGKILL)
+            os.waitpid(self.stage.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            return
+
+    def run(self) -> int:
+        """Up to the workload's execve(2); returns the terminal's master, or -1."""
+        from runsc_cli.cgroups import driver
+        from runsc_cli.executable import find, root_of
+        from runsc_cli.filters import program
+
+        state, process, stage = self._container.state, self._process, self.stage
+        assert state.init is not None
+        root = root_of(state.init.pid)
+        try:
+            path = find(root, process)
+        finally:
+            os.close(root)
+        for cgroup in state.cgroups:
+            driver.add(cgroup, stage.pid)
+        self._enter(state.init.pid)
+        p = Program()
+        master = launch.terminal(p, process, console=False) if process.terminal else None
+        launch.limits(p, process)
+        listener = launch.filter_and_listener(p, program(state.profile, state.network))
+        launch.identity(p, process)
+        launch.execute(p, path, process, self._preserve_fds, -1)
+        stage.send(p)
+        console = -1
+        if master is not None:
+            console = stage.take_fd(stage.answer()[master.index])
+            stage.proceed()
+        self._attach(launch.give_listener(stage, stage.answer()[listener.index]))
+        stage.proceed()
+        stage.executed()
+        return console
+
+    def _enter(self, init: int) -> None:
+        """Join the namespaces of the container that are not ours, and become a process of its pid namespace."""
+        flags = CLONE_NEWUSER
+        for kind, name in _NS_FILES.items():
+            if os.stat(f"/proc/{init}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino:
+                flags |= NAMESPACES[kind]
+        p = Program()
+        p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
+        p.call("setns", Passed(self._init), flags, what="join the container's namespaces")
+        p.call("setgroups", 0, 0)
+        p.call("setresgid", 0, 0, 0)
+        p.call("setresuid", 0, 0, 0)
+        clone = p.call("clone", CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, fork=True)
+        p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
+        p.call("prctl", PR_SET_NAME, b"pysc-init")
+        p.call("setsid")
+        self.stage.fork(p, clone)
+
+    def _attach(self, listener: int) -> None:
+        sock = wire.listener()
+        directory = os.open(self._container.dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sock.connect(f"/proc/self/fd/{directory}/{CONTROL}")
+            wire.send(sock, {"op": "attach", "pid": self.stage.pid}, [listener])
+            answer, _ = wire.recv(sock)
+        except (OSError, wire.Closed) as e:
+            raise PyscError(f"the container's sentry does not answer ({e}): it may be ending") from None
+        finally:
+            os.close(directory)
+            os.close(listener)
+            sock.close()
+        if "error" in answer:
+            raise PyscError(f"sentry: {answer['error']}")

@@ -1,0 +1,35 @@
+"""`pysc run`: create, start, wait, and remove what is left."""
+
+from __future__ import annotations
+
+from runsc_cli.container import create, hand_over_console, start, write_pid_file
+from runsc_cli.teardown import destroy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runsc_cli.context import Context
+    from runsc_cli.options import Options
+
+
+def run(options: Options, args: list[str], context: Context) -> int:
+    from runsc_cli.supervise import supervise
+
+    creation = create(context, options, args[0])
+    container = creation.container
+    if options["detach"] or options["console_socket"]:
+        hand_over_console(creation, options)
+    if options["pid_file"]:
+        write_pid_file(options["pid_file"], creation.init)
+    start(container)
+    container.unlock()
+    if options["detach"]:
+        return 0
+    master = creation.console_master
+    status = supervise(creation.init, master if master >= 0 else None)
+    if context.options["debug"]:
+        creation.say_report()
+    container.record_exit(status)
+    if not options["keep"]:
+        with container.lock():
+            destroy(container)
+    return status

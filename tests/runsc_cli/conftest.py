@@ -1,0 +1,99 @@
+"""A state store of the test's own, and processes that play the parts of a container's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runsc_cli.main import main
+from runsc_cli.process import Process
+from runsc_cli.state import RUNNING, Container, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Spawn = Callable[..., subprocess.Popen[str]]
+    Pysc = Callable[..., "Answer"]
+
+
+class Answer:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def message(self) -> str:
+        """The message of the one line on stderr, in logrus's text format."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0].partition(" msg=")[2].strip('"').replace('\\"', '"')
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "root"))
+
+
+@pytest.fixture
+def pysc(store: Store, capfd: pytest.CaptureFixture[str]) -> Pysc:
+    """Runs the command in this process, on the test's store."""
+
+    def run(*argv: str) -> Answer:
+        capfd.readouterr()
+        code = main(["--root", store.root, *argv])
+        sys.stdout.flush()
+        out, err = capfd.readouterr()
+        return Answer(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Starts a process, by default one that waits for ever; all are ended and reaped after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*argv: str) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(argv or ("sleep", "infinity"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def running(store: Store, spawn: Spawn) -> Callable[[str], Container]:
+    """A container that runs: its init is a process of the test."""
+
+    def make(id: str = "web") -> Container:
+        with store.create(id) as container:
+            state = container.state
+            state.bundle, state.rootfs = "/bundle", "/bundle/rootfs"
+            state.annotations = {"a.b": "c"}
+            state.init = Process.of(spawn().pid)
+            state.phase = RUNNING
+            container.save()
+        return container
+
+    return make
+
+
+def stop(container: Container) -> None:
+    """End a container's init and wait until it has, without reaping it: nobody may ever do that."""
+    init = container.state.init
+    assert init is not None
+    os.kill(init.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, init.pid, os.WEXITED | os.WNOWAIT)
