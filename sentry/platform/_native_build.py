@@ -28,6 +28,7 @@ int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint6
 int openat2_raw(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int fd_info(int fd, struct opened *out);
 int64_t fd_mount(int fd);
+int64_t fd_type(int fd);
 
 /* ---- another task: proc(5), pidfd_getfd(2) ---- */
 struct creds {
@@ -69,6 +70,13 @@ int statx_raw(int dir, const char *path, int flags, unsigned mask, char *out);
 int fstatat_raw(int dir, const char *path, char *out, int flags);
 int statfs_raw(const char *path, char *out);
 int sysinfo_raw(char *out);
+int faccessat2_(int dir, const char *path, int mode, int flags);
+int utimensat_(int dir, const char *path, const char *times, int flags);
+long getxattr_(const char *path, const char *name, char *value, size_t size);
+long listxattr_(const char *path, char *list, size_t size);
+int bind_(int fd, const char *addr, unsigned len);
+int connect_(int fd, const char *addr, unsigned len);
+int sock_option(int fd, int level, int name);
 """
 
 SOURCE = r"""
@@ -91,6 +99,7 @@ SOURCE = r"""
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -104,6 +113,9 @@ SOURCE = r"""
 #endif
 #ifndef PIDFD_THREAD                                  /* Linux 6.9 */
 #define PIDFD_THREAD O_EXCL
+#endif
+#ifndef __NR_faccessat2                               /* Linux 5.8 */
+#define __NR_faccessat2 439
 #endif
 #ifndef __NR_fchmodat2                                /* Linux 6.6 */
 #define __NR_fchmodat2 452
@@ -253,6 +265,13 @@ static int64_t fd_mount(int fd)
     if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) < 0)
         return -errno;
     return stx.stx_mnt_id;
+}
+
+/* f_type of fstatfs(2), which takes an O_PATH descriptor. */
+static int64_t fd_type(int fd)
+{
+    struct statfs st;
+    return fstatfs(fd, &st) < 0 ? -errno : (int64_t)st.f_type;
 }
 
 #define WALK (-100000)
@@ -477,6 +496,22 @@ static int statx_raw(int dir, const char *path, int flags, unsigned mask, char *
 static int fstatat_raw(int dir, const char *path, char *out, int flags) { RET(syscall(SYS_newfstatat, dir, path, out, flags)); }
 static int statfs_raw(const char *path, char *out) { RET(syscall(SYS_statfs, path, out)); }
 static int sysinfo_raw(char *out) { RET(syscall(SYS_sysinfo, out)); }
+static int faccessat2_(int dir, const char *path, int mode, int flags)
+{ RET(syscall(__NR_faccessat2, dir, path, mode, flags)); }
+static int utimensat_(int dir, const char *path, const char *times, int flags)
+{ RET(syscall(SYS_utimensat, dir, path, times, flags)); }
+static long getxattr_(const char *path, const char *name, char *value, size_t size)
+{ RET(syscall(SYS_getxattr, path, name, value, size)); }
+static long listxattr_(const char *path, char *list, size_t size) { RET(syscall(SYS_listxattr, path, list, size)); }
+static int bind_(int fd, const char *addr, unsigned len) { RET(syscall(SYS_bind, fd, addr, len)); }
+static int connect_(int fd, const char *addr, unsigned len) { RET(syscall(SYS_connect, fd, addr, len)); }
+/* An option whose value is an int, or -errno. */
+static int sock_option(int fd, int level, int name)
+{
+    int value;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, level, name, &value, &len) < 0 ? -errno : value;
+}
 """
 
 ffibuilder = FFI()
