@@ -54,6 +54,8 @@ FILE_CAPS = (
 )
 """What the kernel asks for in path system calls: taken over from the caller where it has them."""
 
+_PTRACE = 1 << CAP_SYS_PTRACE
+
 ALL_CAPS = OWN_CAPS | FILE_CAPS
 
 MAX_ENTRIES = 4096
@@ -124,17 +126,19 @@ class CredentialCache:
         self._exact = False
         self._entries.clear()
 
-    def assume(self, creds: Credentials) -> None:
-        """Give the calling thread this file system identity. Raises EPERM when the kernel refuses."""
+    def assume(self, creds: Credentials, *, ptrace: bool = True) -> None:
+        """Give the calling thread this file system identity. Raises EPERM when the kernel refuses.
+
+        `ptrace`: whether it keeps the sentry's CAP_SYS_PTRACE, or has it only if the caller does.
+        """
         local = self._local
-        key = (creds.fsuid, creds.fsgid, creds.groups, creds.cap_eff, creds.umask)
+        key = (creds.fsuid, creds.fsgid, creds.groups, creds.cap_eff, creds.umask, ptrace)
         if getattr(local, "acting", None) == key:
             return
         local.acting = None
         groups = ffi.new("uint32_t[]", list(creds.groups) or [0])
-        error = lib.assume(
-            creds.fsuid, creds.fsgid, len(creds.groups), groups, OWN_CAPS | (creds.cap_eff & FILE_CAPS)
-        )
+        own = OWN_CAPS if ptrace else OWN_CAPS & ~_PTRACE | creds.cap_eff & _PTRACE
+        error = lib.assume(creds.fsuid, creds.fsgid, len(creds.groups), groups, own | (creds.cap_eff & FILE_CAPS))
         if error:
             raise OSError(-error, "acting as the caller")
         lib.set_umask(creds.umask)

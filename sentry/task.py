@@ -15,6 +15,8 @@ from sentry.abi import O_DIRECTORY, O_PATH, PATH_MAX
 from sentry.platform._native import ffi, lib
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sentry.creds import Credentials
     from sentry.kernel import Kernel
 
@@ -60,12 +62,19 @@ class Task:
         self.tid = 0
         """Thread id in the sentry's pid namespace."""
         self.nr = 0
-        self.args: list[int] = [0] * 6
+        self.args: Sequence[int] = (0,) * 6
         """The six argument registers, unsigned 64-bit."""
         self.opened = ffi.new("struct opened *")
         """Type, owner and device of the object that the last lookup found."""
         self._buffer = ffi.new("char[]", PATH_MAX)
         self._creds: Credentials | None = None
+
+    def begin(self, ident: int, tid: int, nr: int) -> None:
+        """The dispatcher has received another call; `args` is its view of the registers."""
+        self.id = ident
+        self.tid = tid
+        self.nr = nr
+        self._creds = None
 
     # ---- memory ----
 
@@ -103,6 +112,10 @@ class Task:
     def assume(self) -> None:
         """Give this thread the caller's file system identity, so that the kernel checks permissions as for the caller."""
         self.kernel.credentials.assume(self.creds)
+
+    def ptrace_rights(self, ns_pid: int) -> PtraceRights:
+        """`with task.ptrace_rights(pid):` act without the sentry's own CAP_SYS_PTRACE, unless it is about the caller itself."""
+        return PtraceRights(self, ns_pid)
 
     # ---- objects ----
 
@@ -158,6 +171,24 @@ class Task:
     def hold(self) -> HeldReply:
         """Detach the reply from this call; the handler then returns HELD and answers from another thread."""
         return HeldReply(self.listener, self.id, self.tid, self.kernel)
+
+
+class PtraceRights:
+    """Within: the kernel's ptrace access checks (ptrace(2)) see the caller's rights and not ours."""
+
+    __slots__ = ("_foreign", "_task")
+
+    def __init__(self, task: Task, ns_pid: int) -> None:
+        self._task = task
+        self._foreign = ns_pid not in (0, task.creds.ns_tgid, task.creds.ns_tid)
+
+    def __enter__(self) -> None:
+        if self._foreign:
+            self._task.kernel.credentials.assume(self._task.creds, ptrace=False)
+
+    def __exit__(self, *_: object) -> None:
+        if self._foreign:
+            self._task.assume()
 
 
 class HeldReply:

@@ -35,6 +35,7 @@ enum { /* how struct op.arg[i] is to be read: four bits each in struct op.kinds 
 	ARG_RESULT = 2, /* the result of call number arg[i] of this program */
 	ARG_FD = 3,     /* descriptor number arg[i] of the table */
 	ARG_VECTOR = 4, /* offset of an array of offsets, ended by ~0: argv, envp */
+	ARG_FPROG = 5,  /* offset of a struct sock_fprog whose pointer is an offset */
 };
 
 struct op {
@@ -135,6 +136,9 @@ static u64 argument(struct program *p, u32 kind, u64 value)
 		for (; *vector != ~0UL; vector++)
 			*vector += (u64)p;
 		*vector = 0;
+		return (u64)p + value;
+	case ARG_FPROG:
+		*(u64 *)((u64)p + value + 8) += (u64)p;
 		return (u64)p + value;
 	}
 	return value;

@@ -1,0 +1,255 @@
+"""Mounts as values, and how each is put into a container's tree.
+
+Man pages: mount_setattr(2), move_mount, fsopen, open_tree (Linux 5.2), mount_namespaces(7). A mount is first made detached, which
+touches nothing, gets its attributes, and is then moved to a directory that was resolved below the container's root with
+RESOLVE_IN_ROOT: no link of an image can lead a mount out of it, and there is no moment in which it lacks its flags.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from stat import S_ISDIR, S_ISLNK
+
+from sentry.abi import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_RECURSIVE,
+    FSCONFIG_CMD_CREATE,
+    FSCONFIG_SET_FLAG,
+    FSCONFIG_SET_STRING,
+    FSMOUNT_CLOEXEC,
+    FSOPEN_CLOEXEC,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MOVE_MOUNT_F_EMPTY_PATH,
+    MOVE_MOUNT_T_EMPTY_PATH,
+    O_CREAT,
+    O_DIRECTORY,
+    O_NOFOLLOW,
+    O_PATH,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+)
+from sentry.platform._native import ffi, lib
+
+_BELOW = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+
+
+class MountError(Exception):
+    """A mount of the plan could not be made."""
+
+
+def check(result: int, what: str) -> int:
+    """`result` of a native call, or MountError that says what could not be done and why."""
+    if result < 0:
+        raise MountError(f"{what}: {os.strerror(-result).lower()}")
+    return result
+
+
+class Mount:
+    """One mount of the plan: what, where, how. `describe()` prints it, `attach()` makes it."""
+
+    __slots__ = ("attr_clear", "attr_set", "data", "destination", "fd", "propagation", "recursive", "type")
+
+    def __init__(
+        self,
+        type: str,
+        destination: str,
+        *,
+        fd: int = -1,
+        data: tuple[str, ...] = (),
+        attr_set: int = 0,
+        attr_clear: int = 0,
+        propagation: int = 0,
+        recursive: bool = False,
+    ) -> None:
+        """`fd`: a detached mount made before (binds, proc, mqueue), else one of `type` is made here with `data` options."""
+        self.type = type
+        self.destination = destination
+        self.fd = fd
+        self.data = data
+        self.attr_set = attr_set
+        self.attr_clear = attr_clear
+        self.propagation = propagation
+        self.recursive = recursive
+
+    def describe(self) -> str:
+        return f"{self.type} on {self.destination} {','.join(self.data)} attr=+{self.attr_set:#x}-{self.attr_clear:#x}"
+
+    def attach(self, root: int) -> None:
+        """Make the mount below the container's root directory `root`. Raises MountError."""
+        what = f"mount {self.type} on {self.destination!r}"
+        fd = self.fd if self.fd >= 0 else new_filesystem(self.type, self.data, what)
+        try:
+            if self.attr_set or self.attr_clear:
+                flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0)
+                check(lib.mount_setattr_(fd, b"", flags, self.attr_set, self.attr_clear, 0, -1), what)
+            target = mount_point(root, self.destination, fd, what)
+            try:
+                move(fd, target, what)
+            finally:
+                os.close(target)
+            if self.propagation:
+                flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0)
+                check(lib.mount_setattr_(fd, b"", flags, 0, 0, self.propagation, -1), what)
+        finally:
+            os.close(fd)
+            self.fd = -1
+
+
+def new_filesystem(type: str, data: tuple[str, ...], what: str, attrs: int = 0) -> int:
+    """A detached mount of a new file system; `data` are key=value or key options."""
+    context = check(lib.fsopen_(type.encode(), FSOPEN_CLOEXEC), what)
+    try:
+        for option in data:
+            key, eq, value = option.partition("=")
+            if eq:
+                error = lib.fsconfig_(context, FSCONFIG_SET_STRING, key.encode(), value.encode(), 0)
+            else:
+                error = lib.fsconfig_(context, FSCONFIG_SET_FLAG, key.encode(), ffi.NULL, 0)
+            check(error, f"{what}: option {option!r}")
+        check(lib.fsconfig_(context, FSCONFIG_CMD_CREATE, ffi.NULL, ffi.NULL, 0), what)
+        return check(lib.fsmount_(context, FSMOUNT_CLOEXEC, attrs), what)
+    finally:
+        os.close(context)
+
+
+def move(fd: int, target: int, what: str) -> None:
+    """Attach the detached mount `fd` to the directory or file `target`."""
+    check(lib.move_mount_(fd, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH), what)
+
+
+def clone(dir: int, path: str, recursive: bool, what: str) -> int:
+    """A detached copy of the mount at `path`: the first half of a bind mount."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    return check(lib.open_tree_(dir, path.encode(), flags | (0 if path else AT_EMPTY_PATH)), what)
+
+
+def below(root: int, path: str, flags: int = O_PATH) -> int:
+    """`path` resolved below `root`, or -errno."""
+    return int(lib.openat2_raw(root, os.fsencode(path), flags, 0, _BELOW))
+
+
+def mount_point(root: int, path: str, mount: int, what: str) -> int:
+    """O_PATH descriptor of `path` below `root`, created if missing: a directory for a directory, else an empty file."""
+    fd = below(root, path)
+    if fd >= 0:
+        if path.strip("/") in ("proc", "sys") and _is_link(root, path):
+            os.close(fd)
+            raise MountError(f"{what}: the destination must not be a symbolic link in the image")
+        return fd
+    if fd != -errno.ENOENT:
+        check(fd, what)
+    names = [n for n in path.split("/") if n]
+    parent = os.dup(root)
+    try:
+        for i in range(len(names)):
+            prefix = "/".join(names[: i + 1])
+            fd = below(root, prefix)
+            if fd == -errno.ENOENT:
+                last = i == len(names) - 1
+                try:
+                    if last and not S_ISDIR(os.fstat(mount).st_mode):
+                        os.close(os.open(names[i], O_CREAT | os.O_EXCL | O_NOFOLLOW | os.O_WRONLY, 0o644, dir_fd=parent))
+                    else:
+                        os.mkdir(names[i], 0o755, dir_fd=parent)
+                except OSError as e:
+                    hint = ": a symbolic link leads nowhere" if e.errno == errno.EEXIST else ""
+                    raise MountError(f"{what}: make {'/' + prefix!r}: {os.strerror(e.errno).lower()}{hint}") from None
+                fd = lib.openat2_raw(parent, names[i].encode(), O_PATH | O_NOFOLLOW, 0, 0)
+            check(fd, what)
+            os.close(parent)
+            parent = fd
+        return os.dup(parent)
+    finally:
+        os.close(parent)
+
+
+def _is_link(root: int, path: str) -> bool:
+    fd = below(root, path, O_PATH | O_NOFOLLOW)
+    if fd < 0:
+        return False
+    try:
+        return S_ISLNK(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
+
+
+def make_readonly(root: int, path: str) -> None:
+    """readonlyPaths: a bind mount of `path` on itself, read-only. A missing path is skipped, as the specification says."""
+    target = below(root, path)
+    if target in (-errno.ENOENT, -errno.ENOTDIR):
+        return
+    what = f"make {path!r} read-only"
+    check(target, what)
+    try:
+        fd = clone(target, "", True, what)
+        try:
+            check(lib.mount_setattr_(fd, b"", AT_EMPTY_PATH | AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0, -1), what)
+            move(fd, target, what)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(target)
+
+
+def mask(root: int, path: str) -> None:
+    """maskedPaths: /dev/null over a file, an empty read-only tmpfs over a directory."""
+    target = below(root, path)
+    if target in (-errno.ENOENT, -errno.ENOTDIR):
+        return
+    what = f"mask {path!r}"
+    check(target, what)
+    try:
+        if S_ISDIR(os.fstat(target).st_mode):
+            attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+            fd = new_filesystem("tmpfs", ("size=0",), what, attrs)
+        else:
+            fd = clone(AT_FDCWD, "/dev/null", False, what)
+        try:
+            move(fd, target, what)
+        finally:
+            os.close(fd)
+    finally:
+        os.close(target)
+
+
+DEFAULT_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
+
+
+def populate_dev(root: int, devices: tuple[tuple[str, str], ...]) -> None:
+    """The default devices (OCI config-linux.md), as bind mounts of the host's: a user namespace cannot mknod(2).
+
+    `devices`: further (host path, path in the container). Runs while "/" is still the host's tree. What exists is left.
+    """
+    dev = below(root, "/dev", O_PATH | O_DIRECTORY)
+    if dev == -errno.ENOENT:
+        os.mkdir("dev", 0o755, dir_fd=root)
+        dev = below(root, "/dev", O_PATH | O_DIRECTORY)
+    check(dev, "open '/dev'")
+    try:
+        wanted = [(f"/dev/{name}", f"/dev/{name}") for name in DEFAULT_DEVICES]
+        for source, destination in (*wanted, *devices):
+            what = f"device {destination!r}"
+            fd = clone(AT_FDCWD, source, False, what)
+            try:
+                target = mount_point(root, destination, fd, what)
+                try:
+                    move(fd, target, what)
+                finally:
+                    os.close(target)
+            finally:
+                os.close(fd)
+        for name, text in (*_LINKS, ("ptmx", "pts/ptmx")):
+            try:
+                os.symlink(text, name, dir_fd=dev)
+            except FileExistsError:
+                continue
+    finally:
+        os.close(dev)

@@ -1,0 +1,221 @@
+"""The gofer: the process that owns a container's mount tree.
+
+It is in the container's user and mount namespaces, with CAP_SYS_ADMIN there and nowhere else. It builds the tree from the
+plan that the command line made (binds arrive as detached, idmapped mounts: no host path is opened here), pivots into it, and then,
+from an empty root, makes the mounts that the sentry asks for on behalf of the workload. It dies with the container's
+first process, and takes it along when it dies itself.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING
+
+from gofer.mounts import MountError, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
+from sentry.abi import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    CAP_DAC_OVERRIDE,
+    CAP_SYS_ADMIN,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
+    MS_REC,
+    MS_SLAVE,
+    O_DIRECTORY,
+    O_PATH,
+    UMOUNT_MNT_DETACH,
+)
+from sentry.platform import wire
+from sentry.platform._native import ffi, lib
+from sentry.platform.confine import empty_mount, empty_root
+
+if TYPE_CHECKING:
+    from gofer.mounts import Mount
+
+CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE
+
+
+PUT_AT = b"/proc"
+"""Where the new root is mounted until it is pivoted into: a directory that every host has and that anybody may search."""
+
+
+class Plan:
+    """Everything the gofer needs to build a container's tree; made by the command line, handed over by fork."""
+
+    __slots__ = (
+        "cwd",
+        "devices",
+        "links",
+        "masked",
+        "mounts",
+        "mntns",
+        "readonly",
+        "readonly_root",
+        "root_fd",
+        "root_propagation",
+        "userns",
+    )
+
+    def __init__(self, userns: int, mntns: int, root_fd: int) -> None:
+        """`root_fd`: the detached mount of the rootfs (-1: an empty tmpfs)."""
+        self.userns = userns
+        self.mntns = mntns
+        self.root_fd = root_fd
+        self.mounts: list[Mount] = []
+        self.links: list[tuple[str, str]] = []
+        """(path, text): symbolic links to make in a root that is a tmpfs."""
+        self.devices: tuple[tuple[str, str], ...] = ()
+        self.masked: list[str] = []
+        self.readonly: list[str] = []
+        self.cwd = ""
+        """Made if it is missing, as runc does."""
+        self.readonly_root = False
+        self.root_propagation = MS_PRIVATE
+
+
+def run(sock: wire.Socket, plan: Plan, init: int, procfd: int) -> None:
+    """The gofer process: build the tree, answer with its descriptors, serve. `init`: pidfd of the container's first process."""
+    try:
+        fds = _build(plan, procfd)
+    except (MountError, OSError) as e:
+        reason = str(e) if isinstance(e, MountError) else f"{e.strerror} {e.filename or ''}".strip().lower()
+        wire.send(sock, {"error": reason})
+        return
+    wire.send(sock, {"ok": True}, fds)
+    selffd = lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0)
+    check(selffd, "/proc/self/fd")
+    empty_root(fds[1])
+    for fd in fds:
+        os.close(fd)
+    os.fchdir(selffd)
+    check(lib.capset_all(CAPABILITIES, CAPABILITIES, 0), "capset")
+    _serve(sock, init)
+
+
+def _build(plan: Plan, procfd: int) -> list[int]:
+    """The mount tree. Returns descriptors: the root, an empty mount, and where the host has FUSE its device and the root of the mount."""
+    check(lib.setns_(plan.userns, CLONE_NEWUSER), "join the user namespace")
+    # /dev/fuse has to be opened in the user namespace that mounts it, and may be root's alone: here we are in that
+    # namespace and have the host's uid still.
+    device = -1
+    if os.path.exists("/dev/fuse"):
+        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    check(lib.setns_(plan.mntns, CLONE_NEWNS), "join the mount namespace")
+    os.umask(0)
+    check(lib.mount_(ffi.NULL, b"/", ffi.NULL, MS_SLAVE | MS_REC, ffi.NULL), "make '/' a slave")
+    what = "mount the root file system"
+    top = plan.root_fd if plan.root_fd >= 0 else new_filesystem("tmpfs", ("mode=755",), what)
+    put_at = lib.openat2_raw(AT_FDCWD, PUT_AT, O_PATH | O_DIRECTORY, 0, 0)
+    check(put_at, what)
+    move(top, put_at, what)
+    os.close(put_at)
+    for path, text in plan.links:
+        os.symlink(text, path.strip("/"), dir_fd=top)
+    for mount in plan.mounts:
+        if mount.type == "sysfs":
+            mount.fd = _sys_tree(procfd)
+            mount.attr_set |= MOUNT_ATTR_RDONLY
+        mount.attach(top)
+    populate_dev(top, plan.devices)
+    for path in plan.readonly:
+        make_readonly(top, path)
+    for path in plan.masked:
+        mask(top, path)
+    if plan.cwd:
+        os.close(mount_point(top, plan.cwd, top, "process.cwd"))
+    if plan.readonly_root:
+        check(lib.mount_setattr_(top, b"", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0, -1), "make the root read-only")
+    fuse = [device, _fuse(device)] if device >= 0 else []
+    os.fchdir(top)
+    check(lib.pivot_root_(b".", b"."), "pivot_root")
+    check(lib.umount2_(b".", UMOUNT_MNT_DETACH), "leave the host's tree")
+    os.chdir("/")
+    check(lib.mount_(ffi.NULL, b"/", ffi.NULL, plan.root_propagation, ffi.NULL), "propagation of '/'")
+    return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), *fuse]
+
+
+def _fuse(device: int) -> int:
+    """A detached mount of the files that the sentry generates: sentry/vfs/serve.py."""
+    options = (f"fd={device}", "rootmode=40000", "user_id=0", "group_id=0", "allow_other", "default_permissions")
+    return new_filesystem("fuse", ("source=proc", *options), "mount the sentry's files")
+
+
+def _sys_tree(procfd: int) -> int:
+    """A detached tmpfs that holds the generated /sys."""
+    from gofer.systree import nodes
+
+    fd = new_filesystem("tmpfs", ("mode=555", "size=1m"), "mount the generated /sys")
+    for path, content in nodes(procfd).items():
+        if content is None:
+            os.mkdir(path, 0o555, dir_fd=fd)
+        elif isinstance(content, bytes):
+            out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444, dir_fd=fd)
+            os.write(out, content)
+            os.close(out)
+        else:
+            os.symlink(content.target, path, dir_fd=fd)
+    return fd
+
+
+def _serve(sock: wire.Socket, init: int) -> None:
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    poll.register(init, select.POLLIN)
+    while True:
+        for fd, _event in poll.poll():
+            if fd == init:
+                return
+            try:
+                message, fds = wire.recv(sock)
+            except wire.Closed:
+                return
+            try:
+                wire.send(sock, {"error": _request(message, fds)})
+            finally:
+                for passed in fds:
+                    os.close(passed)
+
+
+def _request(message: dict[str, object], fds: list[int]) -> int:
+    """One mount or umount for the workload, on objects that the sentry has resolved. Returns 0 or an errno."""
+    op = message["op"]
+    if op == "tmpfs":
+        data = tuple(str(message["data"]).split(",")) if message["data"] else ()
+        try:
+            fd = new_filesystem("tmpfs", data, "tmpfs", int(str(message["attrs"])))
+        except MountError:
+            return 22
+        error = lib.move_mount_(fd, b"", fds[0], b"", 0x44)
+        os.close(fd)
+        return -min(error, 0)
+    if op == "bind":
+        fd = lib.open_tree_(fds[1], b"", 1 | os.O_CLOEXEC | AT_EMPTY_PATH | (0x8000 if message["recursive"] else 0))
+        if fd < 0:
+            return -int(fd)
+        error = lib.move_mount_(fd, b"", fds[0], b"", 0x44)
+        os.close(fd)
+        return -min(error, 0)
+    if op == "setattr":
+        flags = AT_EMPTY_PATH | (0x8000 if message["recursive"] else 0)
+        return -min(
+            lib.mount_setattr_(
+                fds[0],
+                b"",
+                flags,
+                int(str(message["set"])),
+                int(str(message["clear"])),
+                int(str(message["propagation"])),
+                -1,
+            ),
+            0,
+        )
+    if op == "umount":
+        return -min(lib.umount2_(b"%d" % fds[0], int(str(message["flags"]))), 0)
+    return 38
+

@@ -1,0 +1,35 @@
+"""What the generated /sys holds: `sentry.vfs.sysfs` fed from the host, while the gofer still sees it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sentry.abi import O_DIRECTORY, O_PATH
+from sentry.vfs import sysfs
+from sentry.vfs.procread import directory_reader
+from sentry.vfs.procview import ProcView
+
+if TYPE_CHECKING:
+    from sentry.vfs.sysfs import Node
+
+
+def nodes(procfd: int) -> dict[bytes, Node]:
+    """Path below /sys -> content, link or None for a directory; parents first. `procfd`: a procfs of the host."""
+    host_sys = os.open("/sys", O_PATH | O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        proc = directory_reader(procfd)
+        view = ProcView(
+            proc=proc,
+            host=proc,
+            cgroup=[],
+            pids=lambda: [],
+            start=0.0,
+            start_realtime=0.0,
+            release=b"",
+            version=b"",
+            boot_id=b"",
+        )
+        return sysfs.tree(view, directory_reader(host_sys))
+    finally:
+        os.close(host_sys)

@@ -1,0 +1,528 @@
+"""create, start, run: a container from config.json to its first process, and what is left when a step fails.
+
+Who does what (docs/design.md, "Start-up"): the sentry is forked first, so that it imports while config.json is read; the stage
+enters the namespaces; the gofer builds the mount tree; then the sentry gets its descriptors, the stage installs the filter, hands over
+the listener, and waits on a FIFO for `start`. Every process of ours watches another one: whichever is killed
+at whatever moment, the rest ends, and `delete --force` finds in the state file what it has to remove.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from runsc_cli import launch
+from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError
+from runsc_cli.process import Process
+from runsc_cli.stage.program import Program, Stage, StageError
+from runsc_cli.state import CREATED, RUNNING, STOPPED
+from runsc_cli.teardown import destroy
+from sentry.abi import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    CLONE_PARENT,
+    FSCONFIG_CMD_CREATE,
+    FSCONFIG_SET_FLAG,
+    FSCONFIG_SET_STRING,
+    FSMOUNT_CLOEXEC,
+    FSOPEN_CLOEXEC,
+    O_PATH,
+    PR_SET_NAME,
+    PR_SET_PDEATHSIG,
+)
+from sentry.platform import wire
+from sentry.platform._native import lib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from runsc_cli.cgroups.driver import Cgroup
+    from runsc_cli.context import Context
+    from runsc_cli.oci.model import Spec
+    from runsc_cli.options import Options
+    from runsc_cli.state import Container
+
+FIFO = "exec.fifo"
+CONTROL = "control.sock"
+SIGCHLD, SIGKILL = 17, 9
+
+NAMESPACES = {
+    "cgroup": CLONE_NEWCGROUP,
+    "ipc": CLONE_NEWIPC,
+    "mount": CLONE_NEWNS,
+    "network": CLONE_NEWNET,
+    "pid": CLONE_NEWPID,
+    "uts": CLONE_NEWUTS,
+}
+_NS_FILES = {"user": "user", "mount": "mnt", "network": "net", "ipc": "ipc", "uts": "uts"}
+
+
+def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
+    """Fork a process of ours that holds no descriptor but `keep`, in a session of its own; returns its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        lib.prctl_(PR_SET_NAME, lib_str(name), 0, 0, 0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in range(3):
+            if fd not in keep:
+                os.dup2(null, fd)
+        _close_except({0, 1, 2, *keep})
+        work()
+        code = 0
+    except BaseException:
+        # nobody above us is to go on with the caller's stack; with --debug stderr is the terminal or log
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def lib_str(text: str) -> int:
+    """The address of a C string that lives for ever, for prctl(2)."""
+    from sentry.platform._native import ffi
+
+    buffer = ffi.new("char[]", text.encode())
+    _kept.append(buffer)
+    return int(ffi.cast("uintptr_t", buffer))
+
+
+_kept: list[object] = []
+
+
+def _close_except(keep: set[int]) -> None:
+    low = 0
+    for fd in sorted(keep):
+        if fd > low:
+            os.closerange(low, fd)
+        low = fd + 1
+    lib.syscall6(436, low, 0xFFFFFFFF, 0, 0, 0, 0)  # close_range(2): to the end of the table
+
+
+class Creation:
+    """One `create`: what it has made so far, so that `abort` can take it back."""
+
+    __slots__ = (
+        "_sentry_sock",
+        "cgroup",
+        "console_master",
+        "container",
+        "context",
+        "gofer_pid",
+        "init_pidfd",
+        "root",
+        "sentry_pid",
+        "stage",
+    )
+
+    def __init__(self, context: Context, container: Container) -> None:
+        self.context = context
+        self.container = container
+        self.console_master = -1
+        self.cgroup: Cgroup | None = None
+        self.gofer_pid = -1
+        self.init_pidfd = -1
+        self.root = -1
+        self.stage: Stage | None = None
+        self.sentry_pid, self._sentry_sock = self._fork_sentry()
+
+    def _fork_sentry(self) -> tuple[int, wire.Socket]:
+        ours, theirs = wire.pair()
+        debug = self.context.options["debug"]
+
+        def work() -> None:
+            ours.detach()
+            from sentry import boot
+
+            boot.run(theirs)
+
+        pid = daemon("pysc-sentry", [theirs.fileno(), *([2] if debug else [])], work)
+        theirs.close()
+        return pid, ours
+
+    def abort(self) -> None:
+        """Take back whatever exists. Must not raise for what is gone already."""
+        for pid in (self.stage.pid if self.stage else -1, self.gofer_pid, self.sentry_pid):
+            if pid > 0:
+                try:
+                    os.kill(pid, SIGKILL)
+                    os.waitpid(pid, 0)
+                except (ProcessLookupError, ChildProcessError):
+                    continue
+        destroy(self.container)
+
+    def warn(self, text: str) -> None:
+        self.context.log.warning(text)
+
+    def run(self, options: Options, spec: Spec, bundle: str) -> None:
+        """Everything up to the stage waiting on the FIFO."""
+        tty = spec.process.terminal
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2))
+        os.close(null)
+        self._join_cgroup(spec)
+        userns, mount_fds = self._enter_namespaces(spec)
+        init = stage.pid
+        self.init_pidfd = os.pidfd_open(init)
+        state = self.container.state
+        state.init = Process.of(init)
+        state.sentry = Process.of(self.sentry_pid)
+        self.container.save()
+        self._build(options, spec, bundle, userns, mount_fds)
+        os.close(userns)
+        fifo = self._fifo()
+        try:
+            self._finish_stage(options, spec, fifo)
+        finally:
+            os.close(fifo)
+
+    def _join_cgroup(self, spec: Spec) -> None:
+        if self.context.options["ignore_cgroups"]:
+            return
+        from runsc_cli.cgroups import driver
+
+        assert self.stage is not None
+        self.cgroup = driver.plan(spec.linux.cgroups_path, self.container.id, spec.linux.resources)
+        self.cgroup.create()
+        self.container.state.cgroups = list(self.cgroup.paths.values())
+        self.container.save()
+        self.cgroup.add(self.stage.pid)
+
+    def _enter_namespaces(self, spec: Spec) -> tuple[int, dict[int, int]]:
+        """Returns the user namespace and the detached mounts that the stage has made: index in spec.mounts -> our descriptor."""
+        from runsc_cli.mount_plan import stage_mounts
+        from runsc_cli.oci.mappings import user_namespace_mappings
+
+        stage = self.stage
+        assert stage is not None
+        p = Program()
+        p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
+        flags = CLONE_NEWNS
+        paths: list[int] = []
+        for ns in spec.linux.namespaces:
+            if ns.type not in NAMESPACES:
+                continue
+            if not ns.path:
+                flags |= NAMESPACES[ns.type]
+                continue
+            try:
+                fd = os.open(ns.path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as e:
+                raise HostError("open", ns.path, e) from None
+            paths.append(fd)
+            from runsc_cli.stage.program import Passed
+
+            p.call("setns", Passed(fd), NAMESPACES[ns.type], what=f"join the {ns.type} namespace {ns.path!r}")
+        p.call("unshare", CLONE_NEWUSER, what="make a user namespace")
+        stage.run(p)
+        for fd in paths:
+            os.close(fd)
+        mappings = user_namespace_mappings(spec, os.geteuid())
+        mappings.write(stage.pid)
+        userns = os.open(f"/proc/{stage.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+
+        p = Program()
+        p.call("setgroups", 0, 0)
+        p.call("setresgid", 0, 0, 0)
+        p.call("setresuid", 0, 0, 0)
+        p.call("unshare", flags, what="make the container's namespaces")
+        clone = p.call("clone", CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, what="start the first process", fork=True)
+        p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
+        p.call("prctl", PR_SET_NAME, b"pysc-init")
+        p.call("setsid")
+        if flags & CLONE_NEWNET:
+            launch.loopback_up(p)
+        if spec.hostname:
+            p.call("sethostname", spec.hostname.encode(), len(spec.hostname.encode()), what="hostname")
+        if spec.domainname:
+            p.call("setdomainname", spec.domainname.encode(), len(spec.domainname.encode()), what="domainname")
+        made = {}
+        for index, kind, data in stage_mounts(spec):
+            what = f"mounts[{index}]: {kind}"
+            context = p.call("fsopen", kind.encode(), FSOPEN_CLOEXEC, what=what)
+            for option in data:
+                key, eq, value = option.partition("=")
+                if eq:
+                    p.call("fsconfig", context, FSCONFIG_SET_STRING, key.encode(), value.encode(), 0, what=what)
+                else:
+                    p.call("fsconfig", context, FSCONFIG_SET_FLAG, key.encode(), 0, 0, what=what)
+            p.call("fsconfig", context, FSCONFIG_CMD_CREATE, 0, 0, 0, what=what)
+            made[index] = p.call("fsmount", context, FSMOUNT_CLOEXEC, 0, what=what)
+            p.call("close", context)
+            if kind == "proc":
+                for name, value in sorted(spec.linux.sysctl.items()):
+                    path = b"sys/" + name.replace(".", "/").encode()
+                    fd = p.call("openat", made[index], path, os.O_WRONLY, 0, what=f"sysctl {name!r}")
+                    p.call("write", fd, value.encode(), len(value), what=f"sysctl {name!r}")
+                    p.call("close", fd)
+        child = stage.fork(p, clone)
+        p = Program()
+        fds = {index: stage.take_fd(child[result.index]) for index, result in made.items()}
+        for result in made.values():
+            p.call("close", child[result.index])
+        if made:
+            stage.run(p)
+        return userns, fds
+
+    def _build(
+        self, options: Options, spec: Spec, bundle: str, userns: int, from_stage: dict[int, int]
+    ) -> None:
+        """Fork the gofer, which builds the tree, then give the sentry all it needs."""
+        from gofer import server
+        from runsc_cli import mount_plan
+
+        stage = self.stage
+        assert stage is not None
+        init = stage.pid
+        namespaces = {
+            kind: os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for kind, name in _NS_FILES.items()
+        }
+        procfd = _own_procfs()
+        plan = server.Plan(namespaces["user"], namespaces["mount"], -1)
+        plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.warn)
+        plan.mounts = mount_plan.mounts(spec, bundle, userns, from_stage, self.warn)
+        plan.masked = list(spec.linux.masked_paths)
+        plan.readonly = list(spec.linux.readonly_paths)
+        plan.readonly_root = spec.root.readonly
+        plan.root_propagation = mount_plan.PROPAGATION[spec.linux.rootfs_propagation.removeprefix("r")]
+        plan.cwd = spec.process.cwd
+        gofer_sock, root, made = self._fork_gofer(plan, procfd)
+        for fd in (plan.root_fd, *(m.fd for m in plan.mounts if m.fd >= 0)):
+            os.close(fd)
+        self._boot_sentry(spec, namespaces, procfd, gofer_sock, root, made)
+
+    def _fork_gofer(self, plan: object, procfd: int) -> tuple[wire.Socket, int, list[int]]:
+        from gofer import server
+
+        ours, theirs = wire.pair()
+        keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns, plan.root_fd]  # type: ignore[attr-defined]
+        keep += [m.fd for m in plan.mounts if m.fd >= 0]  # type: ignore[attr-defined]
+        if self.context.options["debug"]:
+            keep.append(2)
+        self.gofer_pid = daemon(
+            "pysc-gofer", keep, lambda: server.run(theirs, plan, self.init_pidfd, procfd)  # type: ignore[arg-type]
+        )
+        theirs.close()
+        self.container.state.gofer = Process.of(self.gofer_pid)
+        self.container.save()
+        try:
+            answer, fds = wire.recv(ours)
+        except wire.Closed:
+            raise PyscError("the gofer ended while it built the mount tree; --debug shows why") from None
+        if "error" in answer:
+            raise PyscError(answer["error"])
+        return ours, fds[0], fds[1:]
+
+    def _boot_sentry(
+        self, spec: Spec, namespaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int]
+    ) -> None:
+        control = self._listen()
+        given = {
+            "root": root,
+            "procfd": procfd,
+            "init": self.init_pidfd,
+            "gofer": gofer.fileno(),
+            "gofer_pid": os.pidfd_open(self.gofer_pid),
+            "control": control.fileno(),
+            "user": namespaces["user"],
+            "net": namespaces["network"],
+            "ipc": namespaces["ipc"],
+            "uts": namespaces["uts"],
+        }
+        given.update(zip(("empty", "fuse", "fuse_root"), made, strict=False))
+        if self.context.options["debug"]:
+            given["log"] = 2
+        message = {
+            "fds": list(given),
+            "profile": self.context.options["profile"] or "standard",
+            "network": self.context.options["network"] or "none",
+            "own_netns": bool(spec.linux.namespace("network")),
+            "debug": self.context.options["debug"],
+            "init": self.stage.pid if self.stage else 0,
+        }
+        try:
+            wire.send(self._sentry_sock, message, list(given.values()))
+        except wire.Closed:
+            raise PyscError("the sentry ended while it started; --debug shows why") from None
+        for name, fd in given.items():
+            if name not in ("init", "gofer", "control", "root", "log"):
+                os.close(fd)
+        os.close(namespaces["mount"])
+        gofer.close()
+        control.close()
+        self.root = root
+        self._expect_ok("start the sentry")
+
+    def _expect_ok(self, what: str) -> None:
+        try:
+            answer, _ = wire.recv(self._sentry_sock)
+        except wire.Closed:
+            raise PyscError(f"{what}: it ended early; --debug shows why") from None
+        if "error" in answer:
+            raise PyscError(f"{what}: {answer['error']}")
+
+    def _listen(self) -> wire.Socket:
+        sock = wire.listener()
+        # by a short name: a container's directory may be longer than sun_path
+        sock.bind(f"/proc/self/fd/{self.container.fd}/{CONTROL}")
+        sock.listen(16)
+        return sock
+
+    def _fifo(self) -> int:
+        path = self.container.path(FIFO)
+        os.mkfifo(path, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def _finish_stage(self, options: Options, spec: Spec, fifo: int) -> None:
+        from runsc_cli.executable import find
+        from runsc_cli.filters import program
+
+        stage, process = self.stage, spec.process
+        assert stage is not None
+        path = find(self.root, process)
+        os.close(self.root)
+        p = Program()
+        master = launch.terminal(p, process, console=True) if process.terminal else None
+        launch.limits(p, process)
+        bpf = program(self.context.options["profile"] or "standard", self.context.options["network"] or "none")
+        listener = launch.filter_and_listener(p, bpf)
+        launch.identity(p, process)
+        launch.execute(p, path, process, int(options["preserve_fds"] or 0), fifo)
+        stage.send(p)
+        if master is not None:
+            number = stage.answer()[master.index]
+            self.console_master = stage.take_fd(number)
+            stage.proceed()
+        self.attach(launch.give_listener(stage, stage.answer()[listener.index]))
+        stage.proceed()
+        stage.answer()
+        stage.proceed()
+
+    def attach(self, listener: int) -> None:
+        """Give the sentry a listener to serve."""
+        assert self.stage is not None
+        wire.send(self._sentry_sock, {"op": "attach", "pid": self.stage.pid}, [listener])
+        os.close(listener)
+        self._expect_ok("attach to the sentry")
+
+    @property
+    def init(self) -> int:
+        """Pid of the container's first process."""
+        assert self.stage is not None
+        return self.stage.pid
+
+    def say_report(self) -> None:
+        """--debug: what the sentry has mediated and denied, on stderr."""
+        report = self.report()
+        counts = report.get("mediated", {})
+        total = sum(counts.values())
+        busiest = sorted(counts.items(), key=lambda item: -item[1])[:12]
+        self.warn(f"mediated {total} system calls: " + " ".join(f"{name} {count}" for name, count in busiest))
+        for kind, what, count in report.get("denied", []):
+            self.warn(f"denied {kind} {what} ({count} times)")
+
+    def report(self) -> dict[str, Any]:
+        """What the sentry has counted; empty when it is gone."""
+        try:
+            wire.send(self._sentry_sock, {"op": "report"})
+            return wire.recv(self._sentry_sock)[0]
+        except (wire.Closed, OSError):
+            return {}
+
+
+def _own_procfs() -> int:
+    """A procfs of our pid namespace that shows the sentry only what it may trace anyway; the host's own where we may not mount."""
+    from gofer.mounts import MountError, new_filesystem
+
+    try:
+        return new_filesystem("proc", ("hidepid=ptraceable",), "procfs for the sentry")
+    except MountError:
+        return os.open("/proc", O_PATH | os.O_CLOEXEC)
+
+
+def start(container: Container) -> None:
+    """Let a created container's process go: one byte through its FIFO. Raises the BadState errors."""
+    status = container.status()
+    if status == STOPPED:
+        raise HasStopped
+    if status == RUNNING:
+        raise AlreadyRunning
+    path = container.path(FIFO)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as e:
+        if e.errno in (errno.ENXIO, errno.ENOENT):
+            raise HasStopped from None
+        raise HostError("open", path, e) from None
+    try:
+        os.write(fd, b"0")
+    finally:
+        os.close(fd)
+    os.unlink(path)
+    container.state.phase = RUNNING
+    container.save()
+
+
+def create(context: Context, options: Options, id: str) -> Creation:
+    """The verb `create`, without the console: returns the creation, its container locked. On failure nothing is left."""
+    bundle = os.path.abspath(options["bundle"] or ".")
+    container = context.store().create(id)
+    creation = Creation(context, container)
+    try:
+        from runsc_cli.spec import load
+
+        spec = load(bundle)
+        for warning in spec.warnings:
+            creation.warn(warning)
+        state = container.state
+        state.bundle = bundle
+        state.rootfs = os.path.abspath(os.path.join(bundle, spec.spec.root.path))
+        state.annotations = dict(spec.spec.annotations)
+        state.platform = "notify"
+        state.network = context.options["network"] or "none"
+        state.profile = context.options["profile"] or "standard"
+        creation.run(options, spec.spec, bundle)
+        state.phase = CREATED
+        state.creator = None
+        container.save()
+    except StageError as e:
+        creation.abort()
+        raise PyscError(f"unable to start container process: {e}") from None
+    except BaseException:
+        creation.abort()
+        raise
+    return creation
+
+
+def hand_over_console(creation: Creation, options: Options) -> None:
+    """Send the terminal's master to --console-socket; a terminal without one has to be foreground."""
+    if creation.console_master < 0:
+        if options["console_socket"]:
+            raise PyscError("--console-socket: process.terminal is false in config.json")
+        return
+    if not options["console_socket"]:
+        creation.abort()
+        raise PyscError("cannot allocate tty if runc will detach without setting console socket")
+    from runsc_cli.console import send_master
+
+    send_master(options["console_socket"], creation.console_master, "/dev/pts/0")
+    os.close(creation.console_master)
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """The pid, decimal, without a newline; by rename, so that a reader never sees half of it."""
+    new = f"{path}.{os.getpid()}.tmp"
+    with open(new, "w") as f:
+        f.write(str(pid))
+    os.rename(new, path)

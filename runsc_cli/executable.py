@@ -1,0 +1,86 @@
+"""args[0] -> the file that execve(2) will be given, found in the container's tree before anything waits for it.
+
+execvp(3)'s search in process.env's PATH, below the container's root, with runc's messages: Docker and podman turn their texts into
+exit codes 126 and 127. The stage's execve(2) decides again; this is for the message.
+"""
+
+from __future__ import annotations
+
+import os
+from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING
+
+from runsc_cli.errors import PyscError, quote
+from sentry.abi import O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
+from sentry.platform._native import lib
+
+if TYPE_CHECKING:
+    from runsc_cli.oci.model import Process
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MACHINE = 62  # EM_X86_64
+_PREFIX = "unable to start container process: exec: "
+
+
+def find(root: int, process: Process) -> bytes:
+    """The path to execute, as the container sees it. Raises PyscError with runc's text."""
+    name = process.args[0]
+    if "/" in name:
+        path = name if name.startswith("/") else os.path.join(process.cwd, name)
+        reason = _refusal(root, path)
+        if reason == "no such file or directory":
+            raise PyscError(f"{_PREFIX}{quote(name)}: stat {name}: {reason}")
+        if reason:
+            raise PyscError(f"{_PREFIX}{quote(name)}: {reason}")
+        _check_machine(root, path)
+        return os.fsencode(path)
+    search = next((e[5:] for e in process.env if e.startswith("PATH=")), DEFAULT_PATH)
+    denied = False
+    for directory in search.split(":"):
+        path = os.path.join(directory or process.cwd, name)
+        if not path.startswith("/"):
+            path = os.path.join(process.cwd, path)
+        reason = _refusal(root, path)
+        if not reason:
+            _check_machine(root, path)
+            return os.fsencode(path)
+        denied = denied or reason == "permission denied"
+    if denied:
+        raise PyscError(f"{_PREFIX}{quote(name)}: permission denied")
+    raise PyscError(f"{_PREFIX}{quote(name)}: executable file not found in $PATH")
+
+
+def _open(root: int, path: str, flags: int) -> int:
+    return int(lib.openat2_raw(root, os.fsencode(path), flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS))
+
+
+def _refusal(root: int, path: str) -> str:
+    """Why `path` cannot be executed; empty when it can. A walk through procfs is left to execve(2)."""
+    fd = _open(root, path, O_PATH)
+    if fd < 0:
+        return "" if path.startswith("/proc/") else os.strerror(-fd).lower()
+    try:
+        mode = os.fstat(fd).st_mode
+    finally:
+        os.close(fd)
+    if S_ISDIR(mode):
+        return "is a directory"
+    return "" if S_ISREG(mode) and mode & 0o111 else "permission denied"
+
+
+def _check_machine(root: int, path: str) -> None:
+    """Refuse an ELF file of another architecture now: after `start` there is nobody left to tell."""
+    fd = _open(root, path, os.O_RDONLY)
+    if fd < 0:
+        return
+    try:
+        head = os.read(fd, 20)
+    finally:
+        os.close(fd)
+    if head[:4] == b"\x7fELF" and (len(head) < 20 or head[4] != 2 or int.from_bytes(head[18:20], "little") != _MACHINE):
+        raise PyscError(f"unable to start container process: exec {path}: exec format error")
+
+
+def root_of(pid: int) -> int:
+    """O_PATH descriptor of a process's root directory."""
+    return os.open(f"/proc/{pid}/root", O_PATH | O_DIRECTORY | os.O_CLOEXEC)

@@ -1,0 +1,148 @@
+"""How a process of a container comes to life: the stage's programs from namespaces to execve(2), for create and exec alike.
+
+The order is what matters (credentials(7), capabilities(7), seccomp(2)): bounding set and filter while the stage is still root in
+its user namespace (the filter needs CAP_SYS_ADMIN there or no_new_privs), then the listener goes to the sentry, and from
+there on every step, the change of identity included, happens under the filter.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING
+
+from runsc_cli.capabilities import LAST_CAP, mask
+from runsc_cli.errors import PyscError
+from runsc_cli.stage.program import FilterProgram, Passed, Program, Result, Stage
+from sentry.abi import (
+    AT_FDCWD,
+    MS_BIND,
+    O_CLOEXEC,
+    O_CREAT,
+    O_NOCTTY,
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAP_AMBIENT_RAISE,
+    PR_CAPBSET_DROP,
+    PR_SET_KEEPCAPS,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+    SECCOMP_SET_MODE_FILTER,
+)
+
+if TYPE_CHECKING:
+    from runsc_cli.oci.model import Process
+
+_CAP_HEADER = struct.pack("<II", 0x20080522, 0)
+_TIOCSCTTY, _TIOCSWINSZ, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x5414, 0x40045431, 0x5441
+_SIOCSIFFLAGS = 0x8914
+_CLOSE_RANGE_CLOEXEC = 4
+_AF_INET, _SOCK_DGRAM, _IFF_UP, _IFF_RUNNING = 2, 2, 1, 64
+
+
+def loopback_up(p: Program) -> None:
+    """Bring `lo` up in a new network namespace: netdevice(7)."""
+    sock = p.call("socket", _AF_INET, _SOCK_DGRAM, 0, what="loopback interface")
+    request = struct.pack("16sH22x", b"lo", _IFF_UP | _IFF_RUNNING)
+    p.call("ioctl", sock, _SIOCSIFFLAGS, request, what="bring the loopback interface up")
+    p.call("close", sock)
+
+
+def terminal(p: Program, process: Process, console: bool) -> Result:
+    """A pseudoterminal of the container's own devpts as stdio and controlling terminal; returns the master.
+
+    `console`: also bind it on /dev/console. Stops to answer, so that the master can be taken.
+    """
+    what = "make a terminal in the container's /dev/pts"
+    master = p.call("openat", AT_FDCWD, b"/dev/pts/ptmx", os.O_RDWR | O_NOCTTY | O_CLOEXEC, 0, what=what)
+    p.call("ioctl", master, _TIOCSPTLCK, struct.pack("i", 0), what=what)
+    slave = p.call("ioctl", master, _TIOCGPTPEER, os.O_RDWR | O_NOCTTY | O_CLOEXEC, what=what)
+    if process.console_size is not None:
+        size = struct.pack("HHHH", process.console_size.height, process.console_size.width, 0, 0)
+        p.call("ioctl", slave, _TIOCSWINSZ, size, what="consoleSize")
+    p.call("fchown", slave, process.user.uid, -1, what="own the terminal", may_fail=True)
+    if console:  # the first terminal of a new devpts instance is number 0
+        fd = p.call("openat", AT_FDCWD, b"/dev/console", O_CREAT | O_CLOEXEC, 0o600, what="/dev/console")
+        p.call("close", fd)
+        p.call("mount", b"/dev/pts/0", b"/dev/console", 0, MS_BIND, 0, what="mount the terminal on /dev/console")
+    p.call("ioctl", slave, _TIOCSCTTY, 0, what="controlling terminal")
+    for fd in range(3):
+        p.call("dup3", slave, fd, 0, what="stdio")
+    p.call("getpid", answer=True)
+    return master
+
+
+def limits(p: Program, process: Process) -> None:
+    """Bounding set and umask: what needs capabilities and is not changed by the steps after the filter."""
+    allowed = mask(process.capabilities.bounding) if process.capabilities else 0
+    for cap in range(LAST_CAP + 1):
+        if not allowed >> cap & 1:
+            p.call("prctl", PR_CAPBSET_DROP, cap, what="drop a bounding capability", may_fail=True)
+    if process.user.umask is not None:
+        p.call("umask", process.user.umask)
+    p.call("prctl", PR_SET_PDEATHSIG, 0)
+
+
+def filter_and_listener(p: Program, bpf: bytes) -> Result:
+    """Install the filter and stop to answer, so that the listener can be taken; then close it, for it must not stay here."""
+    flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+    what = "install the system call filter"
+    listener = p.call("seccomp", SECCOMP_SET_MODE_FILTER, flags, FilterProgram(bpf), what=what, answer=True)
+    p.call("close", listener)
+    return listener
+
+
+def identity(p: Program, process: Process) -> None:
+    """User, groups, capabilities, no_new_privs, working directory: as `process` says."""
+    user = process.user
+    groups = struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids)
+    p.call("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0, what="keep capabilities")
+    p.call("setgroups", len(user.additional_gids), groups, what="process.user.additionalGids")
+    p.call("setresgid", user.gid, user.gid, user.gid, what="process.user.gid")
+    p.call("setresuid", user.uid, user.uid, user.uid, what="process.user.uid")
+    caps = process.capabilities
+    effective, permitted, inheritable = (
+        (mask(caps.effective), mask(caps.permitted), mask(caps.inheritable)) if caps else (0, 0, 0)
+    )
+    effective &= permitted
+    data = struct.pack(
+        "<6I", *(v >> shift & 0xFFFFFFFF for shift in (0, 32) for v in (effective, permitted, inheritable))
+    )
+    p.call("chdir", os.fsencode(process.cwd), what=f"chdir to cwd ({process.cwd!r}) set in config.json failed")
+    p.call("capset", _CAP_HEADER, data, what="process.capabilities")
+    p.call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, may_fail=True)
+    ambient = mask(caps.ambient) if caps else 0
+    for cap in range(LAST_CAP + 1):
+        if ambient >> cap & 1:
+            p.call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0, what="process.capabilities.ambient", may_fail=True)
+    if process.no_new_privileges:
+        p.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def execute(p: Program, path: bytes, process: Process, preserve_fds: int, start: int) -> None:
+    """Wait until one byte comes through the FIFO `start` (-1: do not wait), then become the workload.
+
+    Only descriptors 0-2 and `preserve_fds` more go along. If execve(2) fails, say so on stderr: exit code 255, as runc.
+    """
+    if start >= 0:
+        p.call("getpid", answer=True)
+        p.call("read", Passed(start), bytes(8), 1, what="wait for start")
+    p.call("close_range", 3 + preserve_fds, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
+    argv = [os.fsencode(a) for a in process.args]
+    envp = [os.fsencode(e) for e in process.env]
+    p.call("execve", path, argv, envp, what=f"exec {os.fsdecode(path)}", may_fail=start >= 0)
+    if start >= 0:
+        text = b"exec " + path + b": the kernel cannot execute it\n"
+        p.call("write", 2, text, len(text), may_fail=True)
+        p.call("exit_group", 255)
+
+
+def give_listener(stage: Stage, number: int) -> int:
+    """Take the listener that the stage has just installed."""
+    try:
+        return stage.take_fd(number)
+    except OSError as e:
+        raise PyscError(f"take the seccomp listener: {os.strerror(e.errno or 0).lower()}") from None
+

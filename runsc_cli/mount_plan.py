@@ -1,0 +1,133 @@
+"""From config.json to the gofer's plan: which file systems, from where, with what attributes.
+
+Here, in the command line's own namespaces and with its privileges, every host path of the config is opened, once: binds and the rootfs
+become detached mounts (open_tree(2)), idmapped to the container's user namespace, so that ownership on disk stays
+what the image says. What a file system cannot do (idmapped mounts of overlayfs, FUSE, NFS…) is said in a warning.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from gofer.mounts import Mount
+from runsc_cli import mount_options
+from runsc_cli.errors import PyscError, SpecError
+from sentry.abi import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_RECURSIVE,
+    MOUNT_ATTR_IDMAP,
+    MS_BIND,
+    MS_PRIVATE,
+    MS_REC,
+    MS_SHARED,
+    MS_SLAVE,
+    MS_UNBINDABLE,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+)
+from sentry.platform._native import lib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runsc_cli.oci.model import Mount as SpecMount
+    from runsc_cli.oci.model import Spec
+
+PROPAGATION = {"": MS_PRIVATE, "private": MS_PRIVATE, "slave": MS_SLAVE, "shared": MS_SHARED, "unbindable": MS_UNBINDABLE}
+
+STAGE_TYPES = ("proc", "mqueue")
+"""File systems that belong to a namespace of the container's first process, which alone can make them."""
+
+
+def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None], field: str) -> int:
+    """A detached, idmapped copy of the mount at host path `path`. Raises SpecError naming `field`."""
+    fd = lib.open_tree_(
+        AT_FDCWD,
+        os.fsencode(path),
+        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0),
+    )
+    if fd < 0:
+        raise SpecError(field, f"{path!r}: {os.strerror(-fd).lower()}")
+    if userns >= 0:
+        flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+        error = lib.mount_setattr_(fd, b"", flags, MOUNT_ATTR_IDMAP, 0, 0, userns)
+        if error in (-errno.EINVAL, -errno.EPERM, -errno.EOPNOTSUPP):
+            warn(f"{path!r} cannot be idmapped: its files belong to nobody inside the container")
+        elif error < 0:
+            os.close(fd)
+            raise SpecError(field, f"idmapped mount of {path!r}: {os.strerror(-error).lower()}")
+    return int(fd)
+
+
+def mounts(
+    spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], warn: Callable[[str], None]
+) -> list[Mount]:
+    """The config's mounts as the gofer makes them. `from_stage`: index in spec.mounts -> detached mount made by the stage."""
+    planned = []
+    for i, mount in enumerate(spec.mounts):
+        field = f"mounts[{i}]"
+        options = mount_options.parse(mount.options)
+        if mount.type == "bind" or options.flags & MS_BIND:
+            planned.append(_bind(mount, options, bundle, userns, warn, field))
+            continue
+        kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
+        if kind not in ("tmpfs", "devpts", *STAGE_TYPES):
+            raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
+        data = tuple(o for o in options.data.split(",") if o) if mount.type == kind else ("mode=555", "size=0")
+        if mount.type == "mqueue":
+            data = ()
+        planned.append(
+            Mount(
+                mount.type if mount.type == "sysfs" else kind,
+                mount.target,
+                fd=from_stage.get(i, -1),
+                data=data,
+                attr_set=options.attr_set,
+                attr_clear=options.attr_clear,
+                propagation=options.propagation,
+            )
+        )
+    return planned
+
+
+def _bind(
+    mount: SpecMount,
+    options: mount_options.MountOptions,
+    bundle: str,
+    userns: int,
+    warn: Callable[[str], None],
+    field: str,
+) -> Mount:
+    source = os.path.join(bundle, mount.source)
+    recursive = bool(options.flags & MS_REC)
+    fd = detached(source, userns, recursive, warn, f"{field}.source")
+    return Mount(
+        "bind",
+        mount.target,
+        fd=fd,
+        attr_set=options.attr_set,
+        attr_clear=options.attr_clear,
+        propagation=options.propagation,
+        recursive=bool(options.recursive),
+    )
+
+
+def stage_mounts(spec: Spec) -> list[tuple[int, str, tuple[str, ...]]]:
+    """(index, type, data options) of the mounts that the stage has to make."""
+    found = []
+    for i, mount in enumerate(spec.mounts):
+        if mount.type in STAGE_TYPES:
+            data = mount_options.parse(mount.options).data
+            found.append((i, mount.type, tuple(o for o in data.split(",") if o) if mount.type == "proc" else ()))
+    return found
+
+
+def rootfs(spec: Spec, bundle: str, userns: int, warn: Callable[[str], None]) -> int:
+    """The detached, idmapped mount of root.path. Raises SpecError when it is not a directory."""
+    path = os.path.join(bundle, spec.root.path)
+    if not os.path.isdir(path):
+        raise PyscError(f"rootfs ({os.path.abspath(path)}) does not exist" if not os.path.exists(path) else f"rootfs {path!r} is not a directory")
+    return detached(path, userns, False, warn, "root.path")

@@ -1,0 +1,223 @@
+"""Programs of raw system calls for the stage, and the process that executes them.
+
+See stage.c for the why and for the format. A program is a list of calls whose arguments are numbers, data, the results
+of earlier calls or descriptors sent along:
+
+    p = Program()
+    fd = p.call("openat", AT_FDCWD, b"/dev/null", os.O_RDWR, 0)
+    p.call("dup3", fd, 0, 0)
+    stage.run(p)
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from array import array
+from typing import TYPE_CHECKING
+
+from sentry.platform._native import lib
+from sentry.platform.wire import Socket, pair, send_fds
+from sentry.syscalls.numbers import NUMBERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MAY_FAIL, _FORK, _ANSWER = 1, 2, 4
+_VALUE, _BLOB, _RESULT, _FD, _VECTOR, _FPROG = range(6)
+_OP = struct.Struct("<HHI6Q")
+_HEAD = struct.Struct("<II")
+_U64 = (1 << 64) - 1
+
+BINARY = os.path.join(os.path.dirname(__file__), "stage")
+
+
+class Result:
+    """Argument: what call number `index` of this program returned."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class Passed:
+    """Argument: a descriptor of ours, sent along with the program."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+
+class FilterProgram:
+    """Argument: a struct sock_fprog for the filter `bpf` (an array of struct sock_filter)."""
+
+    __slots__ = ("bpf",)
+
+    def __init__(self, bpf: bytes) -> None:
+        self.bpf = bpf
+
+
+class StageError(Exception):
+    """A call of a program failed: `errno`, and `what` it was for."""
+
+    def __init__(self, what: str, error: int) -> None:
+        super().__init__(f"{what}: {os.strerror(error).lower()}")
+        self.what = what
+        self.errno = error
+
+
+class Program:
+    """An array of system calls, built in order."""
+
+    __slots__ = ("_blob", "_fds", "_ops", "_what")
+
+    def __init__(self) -> None:
+        self._ops: list[tuple[int, int, Sequence[object]]] = []
+        self._what: list[str] = []
+        self._blob = bytearray()
+        self._fds: list[int] = []
+
+    def call(
+        self,
+        name: str,
+        *args: int | bytes | Result | Passed | FilterProgram | list[bytes],
+        what: str = "",
+        may_fail: bool = False,
+        fork: bool = False,
+        answer: bool = False,
+    ) -> Result:
+        """Append a call. `what` names it in errors. `fork`: the parent ends, the child goes on. `answer`: report, then wait."""
+        flags = (_MAY_FAIL if may_fail else 0) | (_FORK if fork else 0) | (_ANSWER if answer else 0)
+        self._ops.append((NUMBERS[name], flags, args))
+        self._what.append(what or name)
+        return Result(len(self._ops) - 1)
+
+    def describe(self, index: int) -> str:
+        return self._what[index]
+
+    def encode(self, fd_base: int) -> tuple[bytes, list[int]]:
+        """The bytes of the program, and the descriptors to send; `fd_base` is how many the stage has already."""
+        data_at = _HEAD.size + _OP.size * len(self._ops)
+        data = bytearray()
+        fds: list[int] = []
+        out = bytearray()
+
+        def place(raw: bytes) -> int:
+            data.extend(b"\0" * (-len(data) % 8))
+            offset = data_at + len(data)
+            data.extend(raw + b"\0")
+            return offset
+
+        for nr, flags, args in self._ops:
+            kinds = 0
+            values = [0] * 6
+            for i, arg in enumerate(args):
+                if isinstance(arg, int):
+                    kind, values[i] = _VALUE, arg & _U64
+                elif isinstance(arg, bytes):
+                    kind, values[i] = _BLOB, place(arg)
+                elif isinstance(arg, Result):
+                    kind, values[i] = _RESULT, arg.index
+                elif isinstance(arg, Passed):
+                    kind, values[i] = _FD, fd_base + len(fds)
+                    fds.append(arg.fd)
+                elif isinstance(arg, FilterProgram):
+                    where = place(arg.bpf)
+                    kind, values[i] = _FPROG, place(struct.pack("<H6xQ", len(arg.bpf) // 8, where))
+                else:
+                    offsets = array("Q", [place(item) for item in arg])  # type: ignore[attr-defined]
+                    offsets.append(_U64)
+                    kind, values[i] = _VECTOR, place(offsets.tobytes())
+                kinds |= kind << (4 * i)
+            out += _OP.pack(nr, flags, kinds, *values)
+        return _HEAD.pack(len(self._ops), data_at + len(data)) + bytes(out) + bytes(data), fds
+
+
+class Stage:
+    """A running stage. `pid` is a child of ours; after a forking program it is the new process."""
+
+    __slots__ = ("_fds_sent", "_program", "pid", "socket")
+
+    def __init__(self, stdio: tuple[int, int, int] = (0, 1, 2)) -> None:
+        ours, theirs = pair()
+        exe = _sealed_copy()
+        try:
+            actions = [(os.POSIX_SPAWN_DUP2, fd, i) for i, fd in enumerate(stdio) if fd != i]
+            actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), 3))
+            self.pid = os.posix_spawn(f"/proc/self/fd/{exe}", ["pysc-init"], {}, file_actions=actions)
+        finally:
+            os.close(exe)
+            theirs.close()
+        self.socket: Socket = ours
+        self._fds_sent = 0
+        self._program: Program | None = None
+
+    def send(self, program: Program) -> None:
+        """Send a program without waiting for its answer."""
+        raw, fds = program.encode(self._fds_sent)
+        memfd = os.memfd_create("program", os.MFD_CLOEXEC)
+        try:
+            os.write(memfd, raw)
+            send_fds(self.socket, struct.pack("<Q", len(raw)), [memfd, *fds])
+        finally:
+            os.close(memfd)
+        self._fds_sent += len(fds)
+        self._program = program
+
+    def answer(self) -> list[int]:
+        """The results of the program sent last (up to where it stopped to answer). Raises StageError."""
+        raw = self.socket.recv(8 + 8 * 256)
+        if len(raw) < 8:
+            raise StageError("the container's first process ended early", 3)
+        failed, error = struct.unpack_from("<ii", raw)
+        if failed >= 0 and self._program is not None:
+            raise StageError(self._program.describe(failed), error)
+        return list(struct.unpack_from(f"<{(len(raw) - 8) // 8}q", raw, 8))
+
+    def run(self, program: Program) -> list[int]:
+        """Send and wait for the answer."""
+        self.send(program)
+        return self.answer()
+
+    def fork(self, program: Program, clone: Result) -> list[int]:
+        """Run a program that forks at `clone`; from then on this is the child, whose results are returned."""
+        self.send(program)
+        answers = [self.answer()]
+        answers.append(self.answer())
+        parent, child = answers if answers[0][clone.index] else reversed(answers)
+        os.waitpid(self.pid, 0)
+        self.pid = parent[clone.index]
+        return child
+
+    def executed(self) -> None:
+        """Wait until the last call, execve(2), has happened: it closes the socket. Raises StageError when it failed."""
+        raw = self.socket.recv(8 + 8 * 256)
+        if raw and self._program is not None:
+            failed, error = struct.unpack_from("<ii", raw)
+            raise StageError(self._program.describe(failed), error)
+
+    def proceed(self) -> None:
+        """Let a program go on that has stopped to answer."""
+        self.socket.send(b"g")
+
+    def take_fd(self, number: int) -> int:
+        """A duplicate of the stage's descriptor `number`. Raises OSError."""
+        fd = lib.get_fd(self.pid, number)
+        if fd < 0:
+            raise OSError(-fd, "descriptor of the stage")
+        return int(fd)
+
+
+def _sealed_copy() -> int:
+    """The stage's program in a sealed memfd: nobody can write to what a container may open as /proc/PID/exe."""
+    from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
+
+    with open(BINARY, "rb") as f:
+        code = f.read()
+    fd = os.memfd_create("pysc-init", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, code)
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+    return fd
+

@@ -1,0 +1,186 @@
+"""The life of a sentry: from a fork of the command line to the end of its container.
+
+It is forked before the command line reads config.json, so that its imports run on the other CPU meanwhile. Then one message
+brings everything it will ever hold: descriptors and plain values. It joins the container's user, network, IPC and UTS namespaces,
+gives up its root, capabilities and system calls, answers, and serves.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from gofer.client import GoferClient
+from sentry.abi import (
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    O_DIRECTORY,
+    O_PATH,
+    PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS,
+)
+from sentry.creds import ALL_CAPS, CredentialCache
+from sentry.dispatch import Dispatcher
+from sentry.holds import Holds
+from sentry.kernel import Kernel
+from sentry.platform import wire
+from sentry.platform._native import lib
+from sentry.platform.confine import empty_root
+from sentry.syscalls import load
+from sentry.vfs.proc import Proc
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_NAMESPACES = (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET), ("ipc", CLONE_NEWIPC), ("uts", CLONE_NEWUTS))
+
+
+def run(sock: wire.Socket) -> None:
+    """The sentry process. `sock` leads to the command line that makes the container; if that dies first, so do we."""
+    try:
+        message, fds = wire.recv(sock)
+    except wire.Closed:
+        return
+    given = dict(zip(message["fds"], fds, strict=True))
+    try:
+        sentry = Sentry(sock, message, given)
+    except OSError as e:
+        wire.send(sock, {"error": f"{e.filename or e.args[-1]}: {e.strerror}".lower()})
+        return
+    wire.send(sock, {"ok": True})
+    sentry.serve()
+
+
+class Sentry:
+    """The main thread: control requests, and whether init and gofer still live. Listeners have threads of their own."""
+
+    __slots__ = ("_control", "_dispatcher", "_gofer", "_init", "_kernel", "_sock")
+
+    def __init__(self, sock: wire.Socket, message: dict[str, Any], given: dict[str, int]) -> None:
+        self._sock = sock
+        self._init = given["init"]
+        self._gofer = given["gofer_pid"]
+        self._control = wire.Socket(fileno=given["control"])
+        log = os.fdopen(given["log"], "w", buffering=1) if "log" in given else sys.stderr
+        for name, kind in _NAMESPACES:
+            if name in given:
+                _check(lib.setns_(given[name], kind), f"join the {name} namespace")
+                os.close(given[name])
+        if "user" in given:
+            os.setgroups([])
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        procfd = given["procfd"]
+        selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
+        empty_root(given["empty"])
+        os.close(given["empty"])
+        credentials = CredentialCache(procfd)
+        holds = Holds(credentials, self._enter_thread)
+        proc = Proc(given["root"], procfd, message, given)
+        self._kernel = Kernel(
+            root=given["root"],
+            procfd=procfd,
+            profile=message["profile"],
+            network=message["network"],
+            credentials=credentials,
+            proc=proc,
+            holds=holds,
+            gofer=GoferClient(wire.Socket(fileno=given["gofer"])),
+            view=proc.view,
+            log=log,
+            debug=message["debug"],
+        )
+        handlers, denied, names = load.by_number(message["profile"], message["network"])
+        self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
+        proc.start(self._kernel)
+        _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
+        _check(lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+        _check(lib.capset_all(ALL_CAPS, ALL_CAPS, 0), "capset")
+        signal.signal(signal.SIGUSR1, lambda _signal, _frame: None)  # ends a held call with EINTR
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        sys.setswitchinterval(0.05)
+
+    def _enter_thread(self) -> None:
+        self._dispatcher.enter_thread()
+
+    def serve(self) -> None:
+        """Until the container's first process has ended, or the gofer, which takes the container along."""
+        poll = select.poll()
+        for fd in (self._init, self._gofer, self._sock.fileno(), self._control.fileno()):
+            poll.register(fd, select.POLLIN)
+        while True:
+            for fd, _event in poll.poll():
+                if fd == self._init:
+                    self._finish()
+                    return
+                if fd == self._gofer:
+                    self._kernel.say("the gofer has died: the container is killed")
+                    signal.pidfd_send_signal(self._init, signal.SIGKILL)  # type: ignore[attr-defined]
+                    return
+                if fd == self._sock.fileno():
+                    if not self._request(self._sock):
+                        poll.unregister(fd)
+                else:
+                    connection = _accept(self._control)
+                    self._request(connection)
+                    connection.close()
+
+    def _request(self, sock: wire.Socket) -> bool:
+        """Answer one request of the command line; false when it has gone."""
+        try:
+            message, fds = wire.recv(sock)
+        except wire.Closed:
+            return False
+        except ValueError as e:
+            self._kernel.say("control: %s", e)
+            return False
+        op = message.get("op")
+        if op == "attach" and len(fds) == 1:
+            self._dispatcher.serve(fds[0], int(message["pid"]))
+            wire.send(sock, {"ok": True})
+        elif op == "report":
+            wire.send(sock, self._report())
+        else:
+            for fd in fds:
+                os.close(fd)
+            wire.send(sock, {"error": f"unknown request {op!r}"})
+        return True
+
+    def _report(self) -> dict[str, Any]:
+        kernel = self._kernel
+        return {
+            "mediated": {self._dispatcher.name(nr): count for nr, count in sorted(kernel.counts.items())},
+            "denied": [[kind, what, count] for (kind, what), count in kernel.denials.items()],
+        }
+
+    def _finish(self) -> None:
+        """Init has ended. A `run` or `do` that still waits for us may want the report."""
+        if self._kernel.debug:
+            for name, count in self._report()["mediated"].items():
+                self._kernel.say("mediated %s %d", name, count)
+        poll = select.poll()
+        poll.register(self._sock.fileno(), select.POLLIN)
+        while poll.poll(1000) and self._request(self._sock):
+            pass
+
+
+def _accept(sock: wire.Socket) -> wire.Socket:
+    fd, _address = sock._accept()
+    os.set_inheritable(fd, False)
+    return wire.Socket(fileno=fd)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        raise OSError(-result, os.strerror(-result), what)
+    return result

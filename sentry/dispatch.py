@@ -1,0 +1,116 @@
+"""The loop: receive a notification, call its handler, reply. One thread per listener, one listener per `create` or `exec`.
+
+Model: seccomp_unotify(2). A single receiver per listener, because the kernel wakes every thread that waits on one, and
+because with the synchronous wake-up (Linux 6.6) the hand-off caller -> sentry -> caller stays on one CPU: 6 us for
+a round trip instead of 45. The loop must never block for a workload (docs/design.md, rule 4): see `sentry.holds`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from sentry.abi import SECCOMP_USER_NOTIF_FLAG_CONTINUE
+from sentry.platform._native import ffi, lib
+from sentry.task import CONTINUE, HELD, Fd, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentry.kernel import Kernel
+
+    Handler = Callable[[Task], object]
+
+
+class Dispatcher:
+    """Handlers by number, and the threads that serve the container's listeners."""
+
+    __slots__ = ("_denied", "_handlers", "_kernel", "_names", "_selffd")
+
+    def __init__(
+        self, kernel: Kernel, handlers: dict[int, Handler], denied: dict[int, int], names: dict[int, str], selffd: int
+    ) -> None:
+        """`handlers` and `denied` (an errno) by system call number; what is in neither gets ENOSYS.
+
+        `selffd` is our /proc/self/fd: each serving thread makes it its working directory.
+        """
+        self._kernel = kernel
+        self._handlers = handlers
+        self._denied = denied
+        self._names = names
+        self._selffd = selffd
+
+    def name(self, nr: int) -> str:
+        """The name of system call `nr`, or its number."""
+        return self._names.get(nr, str(nr))
+
+    def serve(self, listener: int, first_pid: int) -> None:
+        """Serve `listener` on a thread of its own until no task is left behind it. `first_pid` is for the thread's name."""
+        threading.Thread(target=self._serve, args=(listener,), name=f"listener-{first_pid}", daemon=True).start()
+
+    def enter_thread(self) -> None:
+        """Make the calling thread one that may act for callers: own umask and working directory."""
+        error = lib.own_fs_struct()
+        if error:
+            raise OSError(-error, "unshare(CLONE_FS)")
+        os.fchdir(self._selffd)
+
+    def _serve(self, listener: int) -> None:
+        self.enter_thread()
+        if lib.notif_sync_wakeup(listener) < 0:
+            self._kernel.say("this kernel has no synchronous wake-up (Linux 6.6): each mediated call costs 40 us more")
+        try:
+            self._loop(listener)
+        finally:
+            os.close(listener)
+
+    def _loop(self, listener: int) -> None:
+        kernel = self._kernel
+        task = Task(kernel, listener)
+        handlers = self._handlers
+        counts = kernel.counts
+        notif = ffi.new("struct notif *")
+        args = notif.args
+        task.args = args
+        receive, send = lib.notif_recv, lib.notif_send
+        while True:
+            error = receive(listener, notif)
+            if error:
+                if error != -errno.ENOTCONN:
+                    kernel.say("listener: %s", os.strerror(-error))
+                return
+            nr = notif.nr
+            task.begin(notif.id, notif.pid, nr)
+            counts[nr] = counts.get(nr, 0) + 1
+            handler = handlers.get(nr)
+            if handler is None:
+                self._refuse(task)
+                continue
+            try:
+                outcome = handler(task)
+            except OSError as e:
+                # The caller may be gone by now; whatever the kernel then says of its reply is of no use to anybody.
+                send(listener, task.id, 0, -(e.errno or errno.EIO), 0)
+                continue
+            except Exception:
+                kernel.bug(task.tid, self.name(nr), list(args))
+                continue
+            if outcome.__class__ is int:
+                send(listener, task.id, outcome, 0, 0)
+            elif outcome.__class__ is Fd:
+                error = lib.notif_addfd(listener, task.id, task.tid, outcome.fd, outcome.cloexec)  # type: ignore[attr-defined]
+                os.close(outcome.fd)  # type: ignore[attr-defined]
+                if error < 0:
+                    send(listener, task.id, 0, error, 0)
+            elif outcome is CONTINUE:
+                send(listener, task.id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+            else:
+                assert outcome is HELD, outcome
+
+    def _refuse(self, task: Task) -> None:
+        nr = task.nr
+        error = self._denied.get(nr, errno.ENOSYS)
+        self._kernel.denied("syscall", self.name(nr))
+        lib.notif_send(task.listener, task.id, 0, -error, 0)

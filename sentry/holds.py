@@ -1,0 +1,126 @@
+"""Calls that must wait: held replies.
+
+A FIFO opened before its other end, a connect to a slow peer: the kernel's own blocking call is made on a thread of its own
+(the GIL is released), and its result is the reply. The caller sits in a killable sleep meanwhile, which signals
+do not end; so while anything is held one thread looks, every 10 ms, at the signals of the held callers. A
+deliverable signal interrupts our call (SIGUSR1, EINTR) and the caller gets ERESTARTSYS: the kernel runs its handler
+and restarts the call or returns EINTR, by SA_RESTART. A caller that died is treated alike, without a reply.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from sentry.abi import ERESTARTSYS
+from sentry.task import HELD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sentry.creds import CredentialCache, Credentials
+    from sentry.task import HeldReply, Task
+
+TICK = 0.01
+"""Seconds between two looks at the signals of held callers."""
+
+MAX_HOLDS = 512
+"""Threads that may wait at once; beyond it a call fails with ENOMEM, as it may on Linux."""
+
+STACK = 128 << 10
+"""Bytes of stack for a waiting thread."""
+
+
+class _Hold:
+    __slots__ = ("done", "reply", "thread")
+
+    def __init__(self, reply: HeldReply) -> None:
+        self.reply = reply
+        self.thread = 0
+        self.done = False
+
+
+class Holds:
+    """The held replies of one container. `_lock` protects `_holds` and `_watching`."""
+
+    __slots__ = ("_credentials", "_enter_thread", "_holds", "_lock", "_watching")
+
+    def __init__(self, credentials: CredentialCache, enter_thread: Callable[[], None]) -> None:
+        self._credentials = credentials
+        self._enter_thread = enter_thread
+        self._lock = threading.Lock()
+        self._holds: set[_Hold] = set()
+        self._watching = False
+
+    def blocking(
+        self, task: Task, call: Callable[[], int], deliver: Callable[[HeldReply, int], None] | None = None, *, close: int = -1
+    ) -> object:
+        """Make `call` (a raw system call: result or -errno, not retried on EINTR) as the caller, on another thread.
+
+        `deliver` turns its result into the reply (default: value or errno); descriptor `close` is closed in the end.
+        Returns HELD. Raises ENOMEM when too many calls wait.
+        """
+        hold = _Hold(task.hold())
+        creds = task.creds
+        with self._lock:
+            if len(self._holds) >= MAX_HOLDS:
+                if close >= 0:
+                    os.close(close)
+                raise OSError(errno.ENOMEM, "too many waiting calls")
+            self._holds.add(hold)
+            start_watch = not self._watching
+            self._watching = True
+        if start_watch:
+            threading.Thread(target=self._watch, name="holds", daemon=True).start()
+        threading.Thread(target=self._wait, args=(hold, creds, call, deliver or _answer, close), name="held", daemon=True).start()
+        return HELD
+
+    def _wait(
+        self, hold: _Hold, creds: Credentials, call: Callable[[], int], deliver: Callable[[HeldReply, int], None], close: int
+    ) -> None:
+        reply = hold.reply
+        try:
+            self._enter_thread()
+            self._credentials.assume(creds)
+            hold.thread = threading.get_ident()
+            result = -errno.EINTR
+            while result == -errno.EINTR and reply.waiting():
+                if reply.signalled():
+                    result = -ERESTARTSYS
+                else:
+                    result = call()
+            hold.done = True
+            deliver(reply, result)
+        except OSError as e:
+            reply.fail(e.errno or errno.EIO)
+        finally:
+            hold.done = True
+            with self._lock:
+                self._holds.discard(hold)
+            if close >= 0:
+                os.close(close)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(TICK)
+            with self._lock:
+                if not self._holds:
+                    self._watching = False
+                    return
+                held = list(self._holds)
+            for hold in held:
+                if hold.thread and not hold.done and (not hold.reply.waiting() or hold.reply.signalled()):
+                    with self._lock:  # a thread that is still in the set has not ended
+                        if hold in self._holds:
+                            signal.pthread_kill(hold.thread, signal.SIGUSR1)
+
+
+def _answer(reply: HeldReply, result: int) -> None:
+    if result < 0:
+        reply.fail(-result)
+    else:
+        reply.send(result)

@@ -1,0 +1,103 @@
+"""What the sentry of one container knows: its configuration, the objects donated to it, and what it has counted.
+
+The name is the role, as in gVisor's pkg/sentry/kernel: to the workload this is the kernel. But the books are kept by the
+host's (docs/design.md, rule 1), so there are no tasks, files or mounts here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from gofer.client import GoferClient
+    from sentry.creds import CredentialCache
+    from sentry.holds import Holds
+    from sentry.vfs.proc import Proc
+    from sentry.vfs.procfs import ProcView
+
+MAX_DENIALS = 512
+"""How many different denials are remembered: a workload must not be able to fill our memory."""
+
+
+class Kernel:
+    """The state of one container that handlers share. Attributes are set at boot and constant, but for those in the last block."""
+
+    __slots__ = (
+        "chrooted",
+        "counts",
+        "credentials",
+        "debug",
+        "denials",
+        "gofer",
+        "holds",
+        "log",
+        "network",
+        "proc",
+        "procfd",
+        "profile",
+        "root",
+        "view",
+    )
+
+    def __init__(
+        self,
+        *,
+        root: int,
+        procfd: int,
+        profile: str,
+        network: str,
+        credentials: CredentialCache,
+        proc: Proc,
+        holds: Holds,
+        gofer: GoferClient,
+        view: ProcView,
+        log: TextIO = sys.stderr,
+        debug: bool = False,
+    ) -> None:
+        self.root = root
+        """O_PATH descriptor of the container's root directory."""
+        self.procfd = procfd
+        """O_PATH descriptor of a procfs of the sentry's own pid namespace."""
+        self.profile = profile
+        self.network = network
+        self.credentials = credentials
+        self.proc = proc
+        self.holds = holds
+        self.gofer = gofer
+        self.view = view
+        self.log = log
+        self.debug = debug
+        # changed while running, each by single dict or attribute operations
+        self.chrooted = False
+        """Whether any task may have a root directory of its own. Never false again."""
+        self.counts: dict[int, int] = {}
+        """Mediated calls by number."""
+        self.denials: dict[tuple[str, str], int] = {}
+        """(what kind of operation, on what) -> how often it was denied."""
+
+    def denied(self, kind: str, what: str) -> None:
+        """Remember that an operation was refused, for the report at the end of a run."""
+        key = (kind, what)
+        if key in self.denials:
+            self.denials[key] += 1
+        elif len(self.denials) < MAX_DENIALS:
+            self.denials[key] = 1
+            if self.debug:
+                self.say("denied %s %s", kind, what)
+
+    def say(self, message: str, *args: object) -> None:
+        """One line to the debug log."""
+        print("sentry:", message % args, file=self.log, flush=True)
+
+    def bug(self, tid: int, name: str, args: list[int]) -> None:
+        """A handler raised what no handler may raise: log it and kill that one task; nothing continues on the host."""
+        self.say("internal error in %s%r by thread %d, which is killed:\n%s", name, args, tid, traceback.format_exc())
+        try:
+            os.kill(self.credentials.of(tid).tgid, 9)
+        except OSError as e:
+            self.say("kill: %s", e)

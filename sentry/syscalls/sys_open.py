@@ -1,0 +1,163 @@
+"""open, openat, openat2, creat: from a name to a descriptor.
+
+Man pages: open(2), openat2(2), fifo(7), tty(4). The kernel opens, as the caller, on the sentry's side of the same mount tree;
+the descriptor is then put into the caller's table, so everything that follows (read, mmap, flock…) is native.
+
+Left out: opening a terminal never makes it the controlling terminal (as with O_NOCTTY; TIOCSCTTY does).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG
+from typing import TYPE_CHECKING
+
+from sentry.abi import (
+    AT_FDCWD,
+    O_ACCMODE,
+    O_CLOEXEC,
+    O_CREAT,
+    O_DIRECTORY,
+    O_LARGEFILE,
+    O_NOCTTY,
+    O_NOFOLLOW,
+    O_NONBLOCK,
+    O_PATH,
+    O_TMPFILE,
+    O_TRUNC,
+    O_VALID,
+    RESOLVE_ALL,
+)
+from sentry.platform._native import lib
+from sentry.syscalls.registry import Dirfd, Flags, Mode, PathPtr, Ptr, Size, syscall
+from sentry.task import Fd
+from sentry.vfs.resolve import lookup, open_at
+
+if TYPE_CHECKING:
+    from sentry.task import HeldReply, Task
+
+_PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
+_CREATING = O_CREAT | (O_TMPFILE & ~O_DIRECTORY)
+_DEV_TTY = os.makedev(5, 0)
+_HOW_SIZE = 24
+
+
+@syscall("openat")
+def openat(task: Task, dirfd: Dirfd, path: PathPtr, flags: Flags, mode: Mode) -> object:
+    """openat(2). Linux: fs/open.c:do_sys_open(), which ignores unknown flags."""
+    return _openat(task, dirfd, path, flags & O_VALID, mode)
+
+
+@syscall("open")
+def open_(task: Task, path: PathPtr, flags: Flags, mode: Mode) -> object:
+    """open(2)."""
+    return _openat(task, AT_FDCWD, path, flags & O_VALID, mode)
+
+
+@syscall("creat")
+def creat(task: Task, path: PathPtr, mode: Mode) -> object:
+    """creat(2)."""
+    return _openat(task, AT_FDCWD, path, os.O_WRONLY | O_CREAT | O_TRUNC, mode)
+
+
+@syscall("openat2")
+def openat2(task: Task, dirfd: Dirfd, path: PathPtr, how: Ptr, size: Size) -> object:
+    """openat2(2). Linux: fs/open.c:build_open_flags() refuses what it does not know."""
+    if size < _HOW_SIZE:
+        raise OSError(errno.EINVAL, "open_how")
+    if size > 4096:
+        raise OSError(errno.E2BIG, "open_how")
+    raw = task.read(how, size)
+    if any(raw[_HOW_SIZE:]):
+        raise OSError(errno.E2BIG, "open_how")
+    flags, mode, resolve = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8, 16))
+    if flags & ~O_VALID or resolve & ~RESOLVE_ALL or mode & ~0o7777 or (mode and not flags & _CREATING):
+        raise OSError(errno.EINVAL, "open_how")
+    if flags & O_PATH and flags & ~_PATH_FLAGS:
+        raise OSError(errno.EINVAL, "open_how")
+    return _openat(task, dirfd, path, flags, mode, resolve)
+
+
+def _openat(task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: int = 0) -> object:
+    cloexec = flags & O_CLOEXEC
+    if flags & O_PATH:
+        flags &= _PATH_FLAGS
+        mode = 0
+    else:
+        flags |= O_LARGEFILE | O_NOCTTY
+        mode = mode & 0o7777 if flags & _CREATING else 0
+    try:
+        fd = open_at(task, dirfd, path, flags, mode, resolve)
+    except OSError as e:
+        if e.errno == errno.ENXIO and not flags & (O_NONBLOCK | O_PATH):
+            return _open_fifo_for_writing(task, dirfd, path, flags)
+        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            task.kernel.denied("open", f"{os.fsdecode(path)} ({'write' if flags & O_ACCMODE else 'read'})")
+        raise
+    kind = S_IFMT(task.opened.mode)
+    if kind in (S_IFREG, S_IFDIR) or flags & O_PATH:
+        return Fd(fd, bool(cloexec))
+    return _open_special(task, fd, kind, flags)
+
+
+def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
+    """`fd` was opened with O_NONBLOCK: give it the caller's mode, or wait as the caller has asked to."""
+    cloexec = bool(flags & O_CLOEXEC)
+    if kind == S_IFIFO and not flags & (O_NONBLOCK | O_ACCMODE):
+        # our fd keeps a reader present while the blocking open waits for a writer
+        return _hold_open(task, fd, flags)
+    if kind == S_IFBLK:
+        os.close(fd)
+        raise OSError(errno.EACCES, "block device")
+    if kind == S_IFCHR and task.opened.rdev == _DEV_TTY:
+        os.close(fd)
+        fd = _controlling_terminal(task, flags)
+    if not flags & O_NONBLOCK:
+        os.set_blocking(fd, True)
+    return Fd(fd, cloexec)
+
+
+def _open_fifo_for_writing(task: Task, dirfd: int, path: bytes, flags: int) -> object:
+    """open(O_WRONLY) found no reader (ENXIO): wait for one if it is a FIFO."""
+    fd = lookup(task, dirfd, path, follow=not flags & O_NOFOLLOW)
+    if S_IFMT(task.opened.mode) != S_IFIFO:
+        os.close(fd)
+        raise OSError(errno.ENXIO, "open")
+    return _hold_open(task, fd, flags)
+
+
+def _hold_open(task: Task, fd: int, flags: int) -> object:
+    """Open the FIFO behind `fd` again, blocking, on a waiting thread."""
+    name = b"%d" % fd
+    flags &= ~(O_CREAT | O_TRUNC | O_NOFOLLOW | os.O_EXCL)
+
+    def deliver(reply: HeldReply, result: int) -> None:
+        if result < 0:
+            reply.fail(-result)
+            return
+        error = reply.inject(result, bool(flags & O_CLOEXEC))
+        os.close(result)
+        if error < 0:
+            reply.fail(-error)
+
+    return task.kernel.holds.blocking(task, lambda: lib.openat2_raw(AT_FDCWD, name, flags, 0, 0), deliver, close=fd)
+
+
+def _controlling_terminal(task: Task, flags: int) -> int:
+    """/dev/tty is the opener's: find the caller's, /proc/TID/stat field 7, among the container's pseudoterminals.
+
+    Raises ENXIO when it has none or when it is not one of the container's. tty(4), proc_pid_stat(5).
+    """
+    stat = lib.proc_open(task.kernel.procfd, task.tid, b"stat", os.O_RDONLY)
+    if stat < 0:
+        raise OSError(errno.ENXIO, "/dev/tty")
+    try:
+        fields = os.read(stat, 4096).rpartition(b")")[2].split()
+    finally:
+        os.close(stat)
+    number = int(fields[4])
+    major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
+    if not 136 <= major <= 143:
+        raise OSError(errno.ENXIO, "/dev/tty")
+    return open_at(task, AT_FDCWD, b"/dev/pts/%d" % (minor + ((major - 136) << 8)), flags & ~O_CREAT & ~O_TRUNC)

@@ -1,0 +1,175 @@
+"""The container's procfs, as the resolver needs it: which objects lie on it, and what each may become.
+
+`sentry.vfs.procfs` decides by canonical name what is native, generated or refused; here are the descriptors. An object that a
+walk has reached on procfs is named by the kernel (/proc/self/fd/N), checked to be the object of that name, classified,
+and then opened again: natively, under the caller's own ptrace rights, or as a generated file of the FUSE mount.
+
+Magic links (proc_pid_fd(5), proc_pid_exe(5), …) are followed by the kernel, under the same rights, so that `/proc/self/fd/3`
+and `/dev/stdin` denote the caller's objects.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from stat import S_ISDIR, S_ISLNK
+from typing import TYPE_CHECKING
+
+from sentry.abi import AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TRUNC
+from sentry.platform._native import ffi, lib
+from sentry.vfs import procfs
+from sentry.vfs.procread import cgroup_reader, directory_reader, pid_lister
+from sentry.vfs.procview import ProcView
+from sentry.vfs.serve import Server, snapshot
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sentry.kernel import Kernel
+    from sentry.task import Task
+
+PROC_SUPER_MAGIC = 0x9FA0
+_MAGIC = frozenset((b"cwd", b"root", b"exe"))
+_MAGIC_DIRECTORIES = frozenset((b"fd", b"ns", b"map_files"))
+
+
+class Proc:
+    """The procfs of one container. Constant after boot."""
+
+    __slots__ = ("_device", "_fuse_root", "_own_net", "_root", "dev", "view")
+
+    def __init__(self, root: int, procfd: int, message: dict[str, Any], given: dict[str, int]) -> None:
+        """`root`: the container's; `given`: descriptors by name, of which fuse, fuse_root and cgroup:* are used."""
+        self.dev = -1
+        """st_dev of the container's procfs; -1 when it has none."""
+        self._root = lib.openat2_raw(root, b"proc", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, 0)
+        self._device = given.get("fuse", -1)
+        self._fuse_root = given.get("fuse_root", -1)
+        self._own_net = bool(message["own_netns"])
+        facts = ffi.new("struct opened *")
+        listing = -1
+        if self._root >= 0 and lib.fd_type(self._root) == PROC_SUPER_MAGIC:
+            lib.fd_info(self._root, facts)
+            self.dev = int(facts.dev)
+            listing = os.open(".", os.O_RDONLY | O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+        uname = os.uname()
+        unique = os.urandom(16).hex()
+        groups = {name[7:].encode(): fd for name, fd in given.items() if name.startswith("cgroup:")}
+        self.view = ProcView(
+            proc=directory_reader(self._root),
+            host=directory_reader(procfd),
+            cgroup=[cgroup_reader(groups)] if groups else [],
+            pids=pid_lister(listing),
+            start=time.clock_gettime(time.CLOCK_BOOTTIME),
+            start_realtime=time.time(),
+            release=uname.release.encode(),
+            version=uname.version.encode(),
+            boot_id="-".join((unique[:8], unique[8:12], unique[12:16], unique[16:20], unique[20:])).encode(),
+        )
+
+    def start(self, kernel: Kernel) -> None:
+        """Serve the generated files. Before the process gives up its privileges, after it has joined the user namespace."""
+        if self._device >= 0:
+            Server(self._device, procfs.Tree(self.view), lambda e: kernel.say("/proc: %r", e), int(time.time())).start()
+        else:
+            kernel.say("no /dev/fuse: generated files in /proc are snapshots of the moment of open")
+
+    def admit(self, task: Task, fd: int, flags: int) -> int:
+        """What the caller gets for the object `fd`, on procfs, that was opened for it; `fd` is consumed. Raises OSError."""
+        try:
+            is_directory = S_ISDIR(task.opened.mode)
+            name, verdict = self._classify(fd, flags, is_directory)
+            if verdict is procfs.NATIVE:
+                if flags & O_PATH:
+                    return os.dup(fd)
+                return self._reopen(task, name, fd, flags)
+            if isinstance(verdict, procfs.Deny):
+                task.kernel.denied("open", name.decode(errors="replace"))
+                raise OSError(verdict.errno, "procfs")
+            if flags & O_PATH:
+                return os.dup(fd)
+            if flags & O_DIRECTORY:
+                raise OSError(errno.ENOTDIR, "procfs")
+            return self._generated(task, verdict, flags)
+        finally:
+            os.close(fd)
+
+    def _classify(self, fd: int, flags: int, is_directory: bool) -> tuple[bytes, object]:
+        found = procfs.reopen(self._root, fd, os.readlink(b"%d" % fd))
+        if found is None:
+            return b"(no name)", procfs.DENIED
+        os.close(found[1])
+        write = bool(flags & (O_ACCMODE | O_TRUNC)) and not flags & O_PATH
+        return found[0], procfs.classify(found[0], write=write, directory=is_directory, own_net=self._own_net)
+
+    def _reopen(self, task: Task, name: bytes, fd: int, flags: int) -> int:
+        """Open the object again, under the caller's own right to look at the process it belongs to: ptrace(2), "access mode"."""
+        keep = flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL)
+        with task.ptrace_rights(_pid_in(name)):
+            new = lib.openat2_raw(AT_FDCWD, b"%d" % fd, keep, 0, 0)
+        if new < 0:
+            raise OSError(-new, "procfs")
+        lib.fd_info(new, task.opened)
+        return int(new)
+
+    def _generated(self, task: Task, synth: procfs.Synth, flags: int) -> int:
+        if self._fuse_root < 0:
+            fd = snapshot(procfs.generate(synth.name, self.view, synth.pid), synth.name.decode(), fds=AT_FDCWD)
+        else:
+            fd = lib.openat2_raw(self._fuse_root, synth.key, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_TRUNC), 0, 0)
+            if fd < 0:
+                raise OSError(-fd, "procfs")
+        lib.fd_info(fd, task.opened)
+        return int(fd)
+
+    # ---- links ----
+
+    def _name(self, link: int) -> list[bytes]:
+        """The components below /proc of the link object `link`."""
+        found = procfs.reopen(self._root, link, os.readlink(b"%d" % link))
+        if found is None:
+            raise OSError(errno.EACCES, "procfs")
+        os.close(found[1])
+        return found[0].split(b"/")[2:]
+
+    def is_magic(self, link: int) -> bool:
+        """Whether the link leads to an object and not to a name."""
+        parts = self._name(link)
+        if not parts[0].isdigit():
+            return False
+        if parts[1:2] == [b"task"]:
+            parts = parts[2:]
+        return (len(parts) == 2 and parts[1] in _MAGIC) or (len(parts) == 3 and parts[1] in _MAGIC_DIRECTORIES)
+
+    def follow_magic(self, task: Task, directory: int, link: int, name: bytes) -> int:
+        """O_PATH descriptor of what the magic link `name` in `directory` leads to. Raises EACCES as the kernel would."""
+        with task.ptrace_rights(_pid_in(b"/proc/" + b"/".join(self._name(link)))):
+            fd = lib.openat2_raw(directory, name, O_PATH, 0, 0)
+        if fd < 0:
+            raise OSError(-fd, "magic link")
+        return int(fd)
+
+    def link_target(self, task: Task, link: int) -> bytes:
+        """The text of an ordinary link on procfs; `self` and `thread-self` are the caller's."""
+        parts = self._name(link)
+        if parts == [b"self"]:
+            return b"%d" % task.creds.ns_tgid
+        if parts == [b"thread-self"]:
+            return b"%d/task/%d" % (task.creds.ns_tgid, task.creds.ns_tid)
+        return os.readlink(b"", dir_fd=link)
+
+    def readlink(self, task: Task, link: int) -> bytes:
+        """readlink(2) of any link on procfs, for the caller. EINVAL when it is no link."""
+        if not S_ISLNK(task.opened.mode):
+            raise OSError(errno.EINVAL, "not a link")
+        if not self.is_magic(link):
+            return self.link_target(task, link)
+        with task.ptrace_rights(_pid_in(b"/proc/" + b"/".join(self._name(link)))):
+            return os.readlink(b"", dir_fd=link)
+
+
+def _pid_in(name: bytes) -> int:
+    """The process id in a canonical name, in the container's pid namespace; 0 when it is about none."""
+    part = name.split(b"/")[2:3]
+    return int(part[0]) if part and part[0].isdigit() else 0
