@@ -111,7 +111,10 @@ class _Verb(click.Command):
 
 class _Root(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _respell(GLOBAL, args, command=True))
+        words = _respell(GLOBAL, args, command=True)
+        at = words.index("--") + 1
+        # An empty verb is none, as for runc.
+        return super().parse_args(ctx, words[:at] if words[at : at + 1] == [""] else words)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _HELP_NAMES:
@@ -127,7 +130,7 @@ class _Root(click.Group):
 
 
 def _root() -> _Root:
-    """Without a verb, or with an empty one, help is what runc shows."""
+    """Without a verb help is shown, as runc does."""
     return _Root(
         "pysc",
         commands=[_Verb(verb) for verb in VERBS],
@@ -195,7 +198,7 @@ def _respell(table: tuple[Option, ...], argv: list[str], *, command: bool) -> li
         else:
             name, equals, value = word[2 if word.startswith("--") else 1 :].partition("=")
             if name in _HELP_NAMES:
-                return ["--help"]
+                return ["--help", "--"]
             option = known.get(name)
             if option is not None:
                 flags.append(f"--{option.name}={value if equals else _next(option, name, words)}")

@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runsc_cli import launch
+from runsc_cli.capabilities import mask
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Program, Stage, StageError
@@ -343,12 +344,15 @@ class Creation:
         given.update(zip(("empty", "fuse", "fuse_root"), made, strict=False))
         if self.context.options["debug"]:
             given["log"] = 2
+        caps = spec.process.capabilities
         message = {
             "fds": list(given),
             "profile": self.context.options["profile"] or "standard",
             "network": self.context.options["network"] or "none",
             "own_netns": bool(spec.linux.namespace("network")),
             "debug": self.context.options["debug"],
+            "no_new_privs": spec.process.no_new_privileges,
+            "bounding": mask(caps.bounding) if caps else 0,
             "init": self.stage.pid if self.stage else 0,
         }
         try:

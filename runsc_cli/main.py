@@ -44,9 +44,15 @@ def main(argv: list[str] | None = None) -> int:
         log.fatal(error.message)
         return error.code
     except OSError as error:
-        log.fatal(f"{error.filename}: {strerror(error)}" if error.filename is not None else strerror(error))
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(log, where + strerror(error))
     except Exception as error:
-        log.fatal(f"internal error: {type(error).__name__}: {error}; --debug shows where")
+        return _fail(log, f"internal error: {type(error).__name__}: {error}; --debug shows where")
+
+
+def _fail(log: Log, message: str) -> int:
+    """What no verb foresaw: the traceback is for those who debug pysc."""
+    log.fatal(message)
     if log.debugging:
         import traceback
 

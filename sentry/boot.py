@@ -80,7 +80,7 @@ class Sentry:
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
         empty_root(given["empty"])
         os.close(given["empty"])
-        credentials = CredentialCache(procfd)
+        credentials = CredentialCache(procfd, message["no_new_privs"])
         holds = Holds(credentials, self._enter_thread)
         proc = Proc(given["root"], procfd, message, given)
         self._kernel = Kernel(
@@ -101,7 +101,9 @@ class Sentry:
         proc.start(self._kernel)
         _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
         _check(lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
-        _check(lib.capset_all(ALL_CAPS, ALL_CAPS, 0), "capset")
+        # The bounding set of the workload is in it, since a ptrace access check compares capability sets.
+        permitted = ALL_CAPS | message["bounding"]
+        _check(lib.capset_all(permitted, ALL_CAPS, 0), "capset")
         signal.signal(signal.SIGUSR1, lambda _signal, _frame: None)  # ends a held call with EINTR
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # A pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles.
@@ -146,6 +148,7 @@ class Sentry:
             return False
         op = message.get("op")
         if op == "attach" and len(fds) == 1:
+            self._kernel.credentials.forget_all()
             self._dispatcher.serve(fds[0], int(message["pid"]))
             wire.send(sock, {"ok": True})
         elif op == "report":

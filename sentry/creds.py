@@ -54,36 +54,52 @@ FILE_CAPS = (
 )
 """What the kernel asks for in path system calls: taken over from the caller where it has them."""
 
-_PTRACE = 1 << CAP_SYS_PTRACE
-
 ALL_CAPS = OWN_CAPS | FILE_CAPS
 
 MAX_ENTRIES = 4096
 
-Credentials = namedtuple(
-    "Credentials",
-    "tgid ns_tgid ns_tid uid euid suid fsuid gid egid sgid fsgid groups cap_eff umask",
-)
-"""Ids in the container's user namespace; `tgid` in the sentry's pid namespace, `ns_*` in the container's."""
+Credentials = namedtuple("Credentials", "uid euid suid fsuid gid egid sgid fsgid groups cap_eff umask")
+"""Ids in the container's user namespace; `groups` a tuple, `cap_eff` a bit mask."""
+
+Ids = namedtuple("Ids", "tgid ns_tgid ns_tid")
+"""`tgid` in the sentry's pid namespace, `ns_*` in the container's."""
 
 
 class CredentialCache:
-    """Credentials by thread id. Shared by all dispatchers: each step is one dict operation, which the GIL makes atomic."""
+    """Credentials by thread id. Shared by all dispatchers: each step is one dict operation, which the GIL makes atomic.
 
-    __slots__ = ("_entries", "_exact", "_local", "_procfd")
+    While no_new_privs holds for the whole container and nobody has changed identity or umask, everybody has the identity that was
+    read first, and not even the stat is needed: `_uniform`.
+    """
 
-    def __init__(self, procfd: int) -> None:
+    __slots__ = ("_entries", "_exact", "_local", "_may_be_uniform", "_procfd", "_uniform")
+
+    def __init__(self, procfd: int, no_new_privs: bool = False) -> None:
+        """`no_new_privs`: no process of the container can gain privileges by execve(2)."""
         self._procfd = procfd
         self._entries: dict[int, tuple[int, int, Credentials]] = {}
         self._exact = True
+        self._may_be_uniform = no_new_privs
+        self._uniform: Credentials | None = None
         self._local = threading.local()
 
     def of(self, tid: int) -> Credentials:
         """Credentials of thread `tid`. Raises ESRCH when it is gone, E2BIG when it has over 1024 groups."""
+        uniform = self._uniform
+        if uniform is not None:
+            return uniform
         entry = self._entries.get(tid)
         if entry is not None and lib.proc_same(self._procfd, tid, entry[0], entry[1]):
             return entry[2]
         return self._read(tid)
+
+    def ids(self, tid: int) -> Ids:
+        """The process that thread `tid` belongs to. Raises ESRCH."""
+        facts = ffi.new("struct creds *")
+        error = lib.read_creds(self._procfd, tid, facts)
+        if error:
+            raise OSError(errno.ESRCH if error == -errno.ENOENT else -error, "ids")
+        return Ids(facts.tgid, facts.ns_tgid, facts.ns_tid)
 
     def _read(self, tid: int) -> Credentials:
         identity = ffi.new("uint64_t[2]")
@@ -92,9 +108,6 @@ class CredentialCache:
         if error:
             raise OSError(errno.ESRCH if error == -errno.ENOENT else -error, "credentials")
         found = Credentials(
-            tgid=facts.tgid,
-            ns_tgid=facts.ns_tgid,
-            ns_tid=facts.ns_tid,
             uid=facts.uid,
             euid=facts.euid,
             suid=facts.suid,
@@ -111,20 +124,29 @@ class CredentialCache:
             if len(self._entries) >= MAX_ENTRIES:
                 self._entries.clear()
             self._entries[tid] = (identity[0], identity[1], found)
+            if self._may_be_uniform:
+                self._uniform = found
         return found
+
+    def _no_longer_uniform(self) -> None:
+        if self._uniform is not None:  # before the first read only the stage is there, becoming the workload's user
+            self._may_be_uniform = False
+            self._uniform = None
 
     def forget(self, tid: int) -> None:
         """The thread is about to change its credentials."""
         self._entries.pop(tid, None)
+        self._no_longer_uniform()
 
     def forget_all(self) -> None:
-        """Somebody is about to change a umask, which processes may share (CLONE_FS)."""
+        """Somebody is about to change a umask, which processes may share (CLONE_FS), or a process joins with its own identity."""
         self._entries.clear()
+        self._no_longer_uniform()
 
     def stop_caching(self) -> None:
         """Somebody sets securebits: from now on exec may take capabilities from root."""
         self._exact = False
-        self._entries.clear()
+        self.forget_all()
 
     def assume(self, creds: Credentials, *, ptrace: bool = True) -> None:
         """Give the calling thread this file system identity. Raises EPERM when the kernel refuses.
@@ -137,8 +159,9 @@ class CredentialCache:
             return
         local.acting = None
         groups = ffi.new("uint32_t[]", list(creds.groups) or [0])
-        own = OWN_CAPS if ptrace else OWN_CAPS & ~_PTRACE | creds.cap_eff & _PTRACE
-        error = lib.assume(creds.fsuid, creds.fsgid, len(creds.groups), groups, own | (creds.cap_eff & FILE_CAPS))
+        # For a ptrace access check the kernel compares whole sets; to switch identity again we are back with our own.
+        effective = OWN_CAPS | (creds.cap_eff & FILE_CAPS) if ptrace else creds.cap_eff
+        error = lib.assume(creds.fsuid, creds.fsgid, len(creds.groups), groups, effective)
         if error:
             raise OSError(-error, "acting as the caller")
         lib.set_umask(creds.umask)

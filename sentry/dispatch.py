@@ -101,7 +101,6 @@ class Dispatcher:
                 send(listener, task.id, outcome, 0, 0)
             elif outcome.__class__ is Fd:
                 error = lib.notif_addfd(listener, task.id, task.tid, outcome.fd, outcome.cloexec)  # type: ignore[attr-defined]
-                os.close(outcome.fd)  # type: ignore[attr-defined]
                 if error < 0:
                     send(listener, task.id, 0, error, 0)
             elif outcome is CONTINUE:

@@ -98,6 +98,6 @@ class Kernel:
         """A handler raised what no handler may raise: log it and kill that one task; nothing continues on the host."""
         self.say("internal error in %s%r by thread %d, which is killed:\n%s", name, args, tid, traceback.format_exc())
         try:
-            os.kill(self.credentials.of(tid).tgid, 9)
+            os.kill(self.credentials.ids(tid).tgid, 9)
         except OSError as e:
             self.say("kill: %s", e)

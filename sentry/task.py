@@ -17,12 +17,12 @@ from sentry.platform._native import ffi, lib
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sentry.creds import Credentials
+    from sentry.creds import Credentials, Ids
     from sentry.kernel import Kernel
 
 
 class Fd:
-    """Outcome: put `fd` into the caller's table, return its number there. The dispatcher closes our own copy."""
+    """Outcome: put `fd` into the caller's table, return its number there. Our own copy is closed by the reply."""
 
     __slots__ = ("cloexec", "fd")
 
@@ -53,7 +53,7 @@ HELD = _Marker("HELD")
 class Task:
     """The caller of one intercepted system call. Reused by its dispatcher for the next: do not keep it, `hold()` it."""
 
-    __slots__ = ("_buffer", "_creds", "args", "id", "kernel", "listener", "nr", "opened", "tid")
+    __slots__ = ("_acting", "_creds", "args", "id", "kernel", "listener", "nr", "opened", "path", "tid")
 
     def __init__(self, kernel: Kernel, listener: int) -> None:
         self.kernel = kernel
@@ -66,8 +66,10 @@ class Task:
         """The six argument registers, unsigned 64-bit."""
         self.opened = ffi.new("struct opened *")
         """Type, owner and device of the object that the last lookup found."""
-        self._buffer = ffi.new("char[]", PATH_MAX)
+        self.path = ffi.new("char[]", PATH_MAX)
+        """Buffer for the path that was read last."""
         self._creds: Credentials | None = None
+        self._acting: Credentials | None = None
 
     def begin(self, ident: int, tid: int, nr: int) -> None:
         """The dispatcher has received another call; `args` is its view of the registers."""
@@ -80,10 +82,10 @@ class Task:
 
     def read_cstr(self, addr: int, limit: int = PATH_MAX) -> bytes:
         """The string at `addr`, at most `limit` (4096) bytes with its NUL. Raises EFAULT, ENAMETOOLONG."""
-        length = lib.read_cstr(self.tid, addr, self._buffer, limit)
+        length = lib.read_cstr(self.tid, addr, self.path, limit)
         if length < 0:
             raise OSError(-length, "guest string")
-        return ffi.unpack(self._buffer, length)
+        return ffi.unpack(self.path, length)
 
     def read(self, addr: int, size: int) -> bytes:
         """Exactly `size` bytes at `addr`. Raises EFAULT. The caller bounds `size`."""
@@ -109,9 +111,22 @@ class Task:
             found = self._creds = self.kernel.credentials.of(self.tid)
         return found
 
+    @property
+    def ids(self) -> Ids:
+        """The process that the caller belongs to."""
+        return self.kernel.credentials.ids(self.tid)
+
     def assume(self) -> None:
         """Give this thread the caller's file system identity, so that the kernel checks permissions as for the caller."""
-        self.kernel.credentials.assume(self.creds)
+        creds = self._creds = self._creds or self.kernel.credentials.of(self.tid)
+        if creds is not self._acting:
+            self._acting = None
+            self.kernel.credentials.assume(creds)
+            self._acting = creds
+
+    def forget_acting(self) -> None:
+        """This thread has taken another identity than `assume` gave it."""
+        self._acting = None
 
     def ptrace_rights(self, ns_pid: int) -> PtraceRights:
         """`with task.ptrace_rights(pid):` act without the sentry's own CAP_SYS_PTRACE, unless it is about the caller itself."""
@@ -180,10 +195,12 @@ class PtraceRights:
 
     def __init__(self, task: Task, ns_pid: int) -> None:
         self._task = task
-        self._foreign = ns_pid not in (0, task.creds.ns_tgid, task.creds.ns_tid)
+        ids = task.ids
+        self._foreign = ns_pid not in (0, ids.ns_tgid, ids.ns_tid)
 
     def __enter__(self) -> None:
         if self._foreign:
+            self._task.forget_acting()
             self._task.kernel.credentials.assume(self._task.creds, ptrace=False)
 
     def __exit__(self, *_: object) -> None:
@@ -219,5 +236,5 @@ class HeldReply:
         lib.notif_send(self.listener, self.id, 0, -error, 0)
 
     def inject(self, fd: int, cloexec: bool) -> int:
-        """Answer with descriptor `fd`; the caller of inject still owns and closes it. Returns the number or -errno."""
+        """Answer with descriptor `fd`, which is closed here. Returns the number in the caller or -errno."""
         return lib.notif_addfd(self.listener, self.id, self.tid, fd, cloexec)

@@ -23,8 +23,11 @@ int write_mem(int pid, uint64_t addr, const char *buf, int size);
 
 /* ---- names: openat2(2) ---- */
 #define WALK ...
+#define RELATIVE ...
 struct opened { uint32_t mode; uint32_t uid; uint32_t gid; uint64_t dev; uint64_t rdev; uint64_t ino; };
 int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve, struct opened *out);
+int open_absolute(int listener, uint64_t id, int tid, uint64_t addr, int root, uint64_t flags, uint64_t mode, char *path,
+                  struct opened *out);
 int openat2_raw(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int fd_info(int fd, struct opened *out);
 int64_t fd_mount(int fd);
@@ -155,31 +158,40 @@ static int notif_send(int listener, uint64_t id, int64_t value, int error, int f
 }
 
 /*
- * Put fd into the caller's table and let its call return the number.
+ * Put fd into the caller's table and let its call return the number; our own copy is closed.
  *
- * The caller has to run to install the descriptor. Left alone the scheduler wakes it on an idle CPU, and waking a
- * CPU of a virtual machine costs 40 us; with its affinity narrowed to this CPU for the length of the reply the hand-off
- * is a context switch (57 us -> 20 us for open+close in C, 2 CPUs). A caller that is bound to one CPU anyway is left alone.
+ * The caller has to run to install the descriptor, and we are woken when it has. Left alone the scheduler wakes each of us
+ * on an idle CPU, and waking a CPU of a virtual machine costs 40 us. With both affinities narrowed to this CPU for
+ * the length of the reply the hand-offs are context switches. A caller that is bound to one CPU anyway is left alone.
  */
 static int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec)
 {
     struct seccomp_notif_addfd a = {
         .id = id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = fd, .newfd_flags = cloexec ? O_CLOEXEC : 0,
     };
+    static __thread cpu_set_t ours;
+    static __thread int ours_known;
     cpu_set_t was, here;
     int narrowed = 0, r;
 
-    if (sched_getaffinity(tid, sizeof was, &was) == 0 && CPU_COUNT(&was) > 1) {
+    if (!ours_known)
+        ours_known = sched_getaffinity(0, sizeof ours, &ours) == 0;
+    if (ours_known && sched_getaffinity(tid, sizeof was, &was) == 0 && CPU_COUNT(&was) > 1) {
         CPU_ZERO(&here);
         CPU_SET(sched_getcpu(), &here);
         narrowed = sched_setaffinity(tid, sizeof here, &here) == 0;
+        if (narrowed)
+            sched_setaffinity(0, sizeof here, &here);
     }
     do
         r = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
     while (r < 0 && errno == EINTR);
     r = r < 0 ? -errno : r;
-    if (narrowed)
+    if (narrowed) {
+        sched_setaffinity(0, sizeof ours, &ours);
         sched_setaffinity(tid, sizeof was, &was);
+    }
+    close(fd);
     return r;
 }
 
@@ -321,6 +333,26 @@ static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode
     return WALK;
 }
 
+#define RELATIVE (-100001)
+
+/*
+ * The common open in one call: read the caller's path (PATH_MAX bytes at path), make sure that the caller still waits, and open
+ * below root. RELATIVE: the path was read and is not absolute. Otherwise as open_beneath().
+ */
+static int open_absolute(int listener, uint64_t id, int tid, uint64_t addr, int root, uint64_t flags, uint64_t mode, char *path,
+                         struct opened *out)
+{
+    int r = read_cstr(tid, addr, path, 4096);
+
+    if (r < 0)
+        return r;
+    if (path[0] != '/')
+        return RELATIVE;
+    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0)
+        return -ESRCH;
+    return open_beneath(root, path, flags, mode, RESOLVE_IN_ROOT, out);
+}
+
 struct creds {
     uint32_t tgid, uid, euid, suid, fsuid, gid, egid, sgid, fsgid, umask, threads, ngroups;
     uint64_t cap_eff, pending, blocked;
@@ -444,7 +476,11 @@ static int assume(uint32_t fsuid, uint32_t fsgid, uint32_t ngroups, const uint32
     struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct d[2];
 
-    if (syscall(SYS_setgroups, ngroups, groups) < 0)
+    if (syscall(SYS_capget, &h, d) < 0)
+        return -errno;
+    d[0].effective = d[0].permitted; /* the acting identity may lack CAP_SETUID and CAP_SETGID */
+    d[1].effective = d[1].permitted;
+    if (syscall(SYS_capset, &h, d) < 0 || syscall(SYS_setgroups, ngroups, groups) < 0)
         return -errno;
     syscall(SYS_setfsgid, fsgid);
     if (syscall(SYS_setfsgid, -1) != (long)fsgid)
@@ -452,8 +488,6 @@ static int assume(uint32_t fsuid, uint32_t fsgid, uint32_t ngroups, const uint32
     syscall(SYS_setfsuid, fsuid);
     if (syscall(SYS_setfsuid, -1) != (long)fsuid)
         return -EPERM;
-    if (syscall(SYS_capget, &h, d) < 0)
-        return -errno;
     d[0].effective = effective & d[0].permitted;
     d[1].effective = effective >> 32 & d[1].permitted;
     RET(syscall(SYS_capset, &h, d));

@@ -29,10 +29,10 @@ from sentry.abi import (
     O_VALID,
     RESOLVE_ALL,
 )
-from sentry.platform._native import lib
-from sentry.syscalls.registry import Dirfd, Flags, Mode, PathPtr, Ptr, Size, syscall
+from sentry.platform._native import ffi, lib
+from sentry.syscalls.registry import Dirfd, Flags, Mode, Ptr, Size, syscall
 from sentry.task import Fd
-from sentry.vfs.resolve import lookup, open_at
+from sentry.vfs.resolve import lookup, open_at, open_pointer
 
 if TYPE_CHECKING:
     from sentry.task import HeldReply, Task
@@ -44,25 +44,25 @@ _HOW_SIZE = 24
 
 
 @syscall("openat")
-def openat(task: Task, dirfd: Dirfd, path: PathPtr, flags: Flags, mode: Mode) -> object:
+def openat(task: Task, dirfd: Dirfd, path: Ptr, flags: Flags, mode: Mode) -> object:
     """openat(2). Linux: fs/open.c:do_sys_open(), which ignores unknown flags."""
     return _openat(task, dirfd, path, flags & O_VALID, mode)
 
 
 @syscall("open")
-def open_(task: Task, path: PathPtr, flags: Flags, mode: Mode) -> object:
+def open_(task: Task, path: Ptr, flags: Flags, mode: Mode) -> object:
     """open(2)."""
     return _openat(task, AT_FDCWD, path, flags & O_VALID, mode)
 
 
 @syscall("creat")
-def creat(task: Task, path: PathPtr, mode: Mode) -> object:
+def creat(task: Task, path: Ptr, mode: Mode) -> object:
     """creat(2)."""
     return _openat(task, AT_FDCWD, path, os.O_WRONLY | O_CREAT | O_TRUNC, mode)
 
 
 @syscall("openat2")
-def openat2(task: Task, dirfd: Dirfd, path: PathPtr, how: Ptr, size: Size) -> object:
+def openat2(task: Task, dirfd: Dirfd, path: Ptr, how: Ptr, size: Size) -> object:
     """openat2(2). Linux: fs/open.c:build_open_flags() refuses what it does not know."""
     if size < _HOW_SIZE:
         raise OSError(errno.EINVAL, "open_how")
@@ -79,7 +79,8 @@ def openat2(task: Task, dirfd: Dirfd, path: PathPtr, how: Ptr, size: Size) -> ob
     return _openat(task, dirfd, path, flags, mode, resolve)
 
 
-def _openat(task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: int = 0) -> object:
+def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: int = 0) -> object:
+    """`path` is the address: it is read once, into `task.path`."""
     cloexec = flags & O_CLOEXEC
     if flags & O_PATH:
         flags &= _PATH_FLAGS
@@ -88,12 +89,15 @@ def _openat(task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve:
         flags |= O_LARGEFILE | O_NOCTTY
         mode = mode & 0o7777 if flags & _CREATING else 0
     try:
-        fd = open_at(task, dirfd, path, flags, mode, resolve)
+        if resolve:
+            fd = open_at(task, dirfd, task.read_cstr(path), flags, mode, resolve)
+        else:
+            fd = open_pointer(task, dirfd, path, flags, mode)
     except OSError as e:
         if e.errno == errno.ENXIO and not flags & (O_NONBLOCK | O_PATH):
-            return _open_fifo_for_writing(task, dirfd, path, flags)
+            return _open_fifo_for_writing(task, dirfd, ffi.string(task.path), flags)
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            task.kernel.denied("open", f"{os.fsdecode(path)} ({'write' if flags & O_ACCMODE else 'read'})")
+            task.kernel.denied("open", f"{os.fsdecode(ffi.string(task.path))} ({'write' if flags & O_ACCMODE else 'read'})")
         raise
     kind = S_IFMT(task.opened.mode)
     if kind in (S_IFREG, S_IFDIR) or flags & O_PATH:
@@ -137,7 +141,6 @@ def _hold_open(task: Task, fd: int, flags: int) -> object:
             reply.fail(-result)
             return
         error = reply.inject(result, bool(flags & O_CLOEXEC))
-        os.close(result)
         if error < 0:
             reply.fail(-error)
 

@@ -154,9 +154,9 @@ class Proc:
         """The text of an ordinary link on procfs; `self` and `thread-self` are the caller's."""
         parts = self._name(link)
         if parts == [b"self"]:
-            return b"%d" % task.creds.ns_tgid
+            return b"%d" % task.ids.ns_tgid
         if parts == [b"thread-self"]:
-            return b"%d/task/%d" % (task.creds.ns_tgid, task.creds.ns_tid)
+            return b"%d/task/%d" % task.ids[1:]
         return os.readlink(b"", dir_fd=link)
 
     def readlink(self, task: Task, link: int) -> bytes:

@@ -15,7 +15,7 @@ from os import close
 from typing import TYPE_CHECKING
 
 from sentry.abi import AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT
-from sentry.platform._native import lib
+from sentry.platform._native import ffi, lib
 from sentry.vfs import namei
 
 if TYPE_CHECKING:
@@ -53,6 +53,22 @@ def open_at(task: Task, dirfd: int, path: bytes, flags: int, mode: int = 0, reso
     finally:
         if directory != task.kernel.root:
             close(directory)
+
+
+def open_pointer(task: Task, dirfd: int, addr: int, flags: int, mode: int) -> int:
+    """`open_at` for a path that is still in the caller's memory: one native call for the common case, an absolute path."""
+    kernel = task.kernel
+    if kernel.chrooted:
+        return open_at(task, dirfd, task.read_cstr(addr), flags, mode)
+    task.assume()
+    fd = lib.open_absolute(task.listener, task.id, task.tid, addr, kernel.root, flags, mode, task.path, task.opened)
+    if fd >= 0:
+        return kernel.proc.admit(task, fd, flags) if task.opened.dev == kernel.proc.dev else int(fd)
+    if fd == lib.RELATIVE:
+        return open_at(task, dirfd, ffi.string(task.path), flags, mode)
+    if fd == lib.WALK:
+        return namei.open_walking(task, kernel.root, ffi.string(task.path), flags, mode)
+    raise OSError(-fd, "open")
 
 
 def _open_restricted(task: Task, directory: int, path: bytes, flags: int, mode: int, resolve: int, how: int) -> int:
