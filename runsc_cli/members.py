@@ -132,10 +132,10 @@ def _collect(cgroup: str, found: set[int]) -> None:
 
 
 def _namespace(pid: int | str) -> int:
-    """The inode that identifies a process's pid namespace, 0 when it has ended."""
+    """The inode that identifies a process's pid namespace; 0 when it has ended, or is none that we may look into."""
     try:
         return os.stat(f"/proc/{pid}/ns/pid").st_ino
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return 0
 
 

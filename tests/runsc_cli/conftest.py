@@ -35,7 +35,7 @@ class Answer:
         """The message of the one line on stderr, in logrus's text format."""
         lines = self.err.splitlines()
         assert len(lines) == 1, self.err
-        return lines[0].partition(" msg=")[2].strip('"').replace('\\"', '"')
+        return lines[0].partition(" msg=")[2].removeprefix('"').removesuffix('"').replace('\\"', '"')
 
 
 @pytest.fixture
@@ -97,3 +97,39 @@ def stop(container: Container) -> None:
     assert init is not None
     os.kill(init.pid, signal.SIGKILL)
     os.waitid(os.P_PID, init.pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.fixture
+def pid_namespace(spawn: Spawn) -> Callable[[], int]:
+    """Starts an init, pid 1 of a pid namespace of its own, with two children; its pid on the host."""
+
+    def start() -> int:
+        script = "sleep infinity & sleep infinity & echo ready; wait"
+        outer = spawn("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", script)
+        assert outer.stdout is not None
+        if outer.stdout.readline() != "ready\n":
+            pytest.skip("no permission to make a pid namespace")
+        with open(f"/proc/{outer.pid}/task/{outer.pid}/children") as children:
+            return int(children.read())
+
+    return start
+
+
+@pytest.fixture(params=["freezer", "unified", ""], ids=["v1-freezer", "hybrid-v2", "v2"])
+def cgroup(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh cgroup of each hierarchy that this machine has."""
+    path = os.path.join("/sys/fs/cgroup", request.param, f"pysc-test-{os.getpid()}")
+    if not os.path.exists(os.path.join(os.path.dirname(path), "cgroup.procs")):
+        pytest.skip(f"no cgroup hierarchy at {os.path.dirname(path)}")
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        pytest.skip(f"cannot make a cgroup: {error}")
+    yield path
+    for directory, _, _ in os.walk(path, topdown=False):
+        os.rmdir(directory)
+
+
+def enter(cgroup: str, pid: int) -> None:
+    with open(f"{cgroup}/cgroup.procs", "w") as procs:
+        procs.write(str(pid))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import enter
+
+from runsc_cli.errors import HostError
+from runsc_cli.process import Process
+from runsc_cli.teardown import destroy, remove_cgroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Spawn
+
+    from runsc_cli.state import Container, Store
+
+
+def test_destroy_ends_all_processes_and_leaves_nothing(
+    store: Store, running: Callable[..., Container], spawn: Spawn, cgroup: str
+) -> None:
+    sentry, gofer = spawn(), spawn()
+    leaf, beside = f"{cgroup}/web", f"{cgroup}/web-pysc"
+    os.makedirs(f"{leaf}/made/inside")
+    os.mkdir(beside)
+    with running().lock() as container:
+        state = container.state
+        assert state.init is not None
+        state.sentry, state.gofer = Process.of(sentry.pid), Process.of(gofer.pid)
+        state.cgroups, state.cgroups_beside = [leaf], [beside]
+        enter(leaf, state.init.pid)
+        enter(beside, sentry.pid)
+        container.save()
+        destroy(container)
+    assert not state.init.alive()
+    assert sentry.wait() == gofer.wait() == -9
+    assert not os.path.exists(leaf)
+    assert not os.path.exists(beside)
+    assert os.listdir(store.root) == []
+
+
+def test_destroy_can_be_repeated_after_it_was_interrupted(
+    store: Store, running: Callable[..., Container], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running().lock() as container:
+        container.state.cgroups = [str(tmp_path / "gone")]
+        container.save()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(container), "remove", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                destroy(container)
+    with store.load("web").lock() as container:
+        destroy(container)
+    assert os.listdir(store.root) == []
+
+
+def test_destroy_spares_whoever_has_the_pid_of_a_sentry_that_died(
+    running: Callable[..., Container], spawn: Spawn
+) -> None:
+    stranger = spawn()
+    with running().lock() as container:
+        container.state.sentry = Process(stranger.pid, Process.of(stranger.pid).start - 1)
+        container.save()
+        destroy(container)
+    assert stranger.poll() is None
+
+
+def test_a_cgroup_that_is_gone_is_removed(tmp_path: Path) -> None:
+    remove_cgroup(str(tmp_path / "none"))
+
+
+def test_a_cgroup_that_stays_busy_is_an_error(
+    cgroup: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = spawn()
+    enter(cgroup, child.pid)
+    monkeypatch.setattr("runsc_cli.teardown._CGROUP_TIMEOUT", 0.0)
+    with pytest.raises(HostError, match="device or resource busy"):
+        remove_cgroup(cgroup)
+    child.kill()
+    child.wait()

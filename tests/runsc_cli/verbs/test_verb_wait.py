@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import stop
+
+from runsc_cli.members import in_container
+from runsc_cli.process import Process
+from runsc_cli.verbs import wait
+from runsc_cli.verbs.wait import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Pysc, Spawn
+
+    from runsc_cli.state import Container, Store
+
+
+def test_it_waits_and_tells_the_status(pysc: Pysc, running: Callable[..., Container]) -> None:
+    container = running()
+    init = container.state.init
+    assert init is not None
+    ending = threading.Timer(0.05, os.kill, (init.pid, signal.SIGTERM))
+    ending.start()
+    answer = pysc("wait", "web")
+    ending.join()
+    assert (answer.code, answer.out) == (0, '{"id":"web","exitStatus":143}\n')
+
+
+def test_a_zombie_tells_how_it_ended(spawn: Spawn) -> None:
+    child = spawn("sh", "-c", "read line; exit 7")
+    process = Process.of(child.pid)
+    assert child.stdin is not None
+    child.stdin.close()
+    child.stdin = None
+    assert wait_for(process) == 7
+
+
+def test_the_kernel_remembers_what_was_reaped(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = spawn("sh", "-c", "read line; exit 9")
+    process = Process.of(child.pid)
+    exited = wait.exited
+
+    def reaped(pidfds: list[int], timeout: float | None) -> bool:
+        assert child.stdin is not None
+        child.stdin.close()
+        child.stdin = None
+        child.wait()
+        return exited(pidfds, timeout)
+
+    monkeypatch.setattr(wait, "exited", reaped)
+    status = wait_for(process)
+    if status is None:
+        pytest.skip("PIDFD_GET_INFO tells no exit code before Linux 6.15")
+    assert status == 9
+
+
+def test_of_what_was_reaped_before_the_record_is_left(
+    pysc: Pysc, store: Store, running: Callable[..., Container]
+) -> None:
+    container = running()
+    stop(container)
+    assert container.state.init is not None
+    os.waitpid(container.state.init.pid, 0)
+    assert pysc("wait", "web").out == '{"id":"web","exitStatus":null}\n'
+    container.record_exit(3)
+    assert pysc("wait", "web").out == '{"id":"web","exitStatus":3}\n'
+
+
+def test_a_process_by_its_pid_on_the_host(pysc: Pysc, running: Callable[..., Container], spawn: Spawn) -> None:
+    container = running()
+    init = container.state.init
+    assert init is not None
+    answer = pysc("wait", "--rootpid", str(spawn().pid), "web")
+    assert answer.code == 1
+    assert "container web has no process" in answer.message
+    ending = threading.Timer(0.05, os.kill, (init.pid, signal.SIGKILL))
+    ending.start()
+    assert pysc("wait", "--rootpid", str(init.pid), "web").out == '{"id":"web","exitStatus":137}\n'
+    ending.join()
+
+
+def test_a_process_by_its_pid_in_the_container(
+    pysc: Pysc, store: Store, pid_namespace: Callable[[], int]
+) -> None:
+    with store.create("web") as container:
+        container.state.init = Process.of(pid_namespace())
+        container.state.phase = "running"
+        container.save()
+    second = in_container(container.state, 2)
+    assert second is not None
+    ending = threading.Timer(0.05, second.send, (signal.SIGTERM,))
+    ending.start()
+    assert pysc("wait", "--pid", "2", "web").out == '{"id":"web","exitStatus":143}\n'
+    ending.join()
+    assert "has no process 99" in pysc("wait", "--pid", "99", "web").message
+
+
+def test_an_unknown_container(pysc: Pysc) -> None:
+    assert pysc("wait", "web").message == "container does not exist"
