@@ -19,6 +19,8 @@ from __future__ import annotations
 import os
 from errno import EACCES, EPERM, ESRCH
 
+from sentry.abi import RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV
+from sentry.platform._native import lib
 from sentry.vfs import proctext, sysctl
 from sentry.vfs.fuse import ROOT_ID, Entry
 
@@ -201,20 +203,26 @@ def _result(row: object, name: bytes, pid: int | None, write: bool) -> Native | 
     return NATIVE if row is NATIVE else DENIED
 
 
+_PROOF = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+
+
 def reopen(root: int, fd: int, link: bytes) -> tuple[bytes, int] | None:
     """The canonical name of the procfs object `fd`, and an O_PATH fd found by it below the procfs root `root`.
 
     `link` is what /proc/self/fd/N says. It depends on where the procfs is mounted, and a bind mount inside it makes it
     lie: with /proc/kcore bound on /proc/1/status both have the same path. So the name is looked up again, from
-    the root, and must lead to the same inode of the same file system. None when no name does; refuse then.
+    the root and without crossing a mount, and must lead to the same inode of the same file system. None when
+    no name does; refuse then.
+
+    `root` has to be a copy of the mount that nothing is mounted on (open_tree(2), OPEN_TREE_CLONE, not
+    recursive): below the container's own, what readonlyPaths and maskedPaths have covered has no name.
     """
     wanted = os.fstat(fd)
     parts = [p for p in link.split(b"/") if p]
     for depth in range(1, len(parts) + 1):  # of the mount point: usually one component, "proc"
         below = b"/".join(parts[depth:]) or b"."
-        try:
-            found = os.open(below, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
-        except OSError:
+        found = lib.openat2_raw(root, below, os.O_PATH | os.O_NOFOLLOW, 0, _PROOF)
+        if found < 0:
             continue  # not a name here; try the next
         stat = os.fstat(found)
         if (stat.st_dev, stat.st_ino) == (wanted.st_dev, wanted.st_ino):

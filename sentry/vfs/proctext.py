@@ -106,7 +106,7 @@ def cpuinfo(view: ProcView) -> bytes:
         for key, _ in lines:
             name = key.strip()
             value = shown.get(name, values[name])
-            text.append(key + b":" + (b" " + value if value or name != b"power management" else b"") + b"\n")
+            text.append(key + b":" + (b" " + value if value else b"") + b"\n")
         text.append(b"\n")
     return b"".join(text)
 

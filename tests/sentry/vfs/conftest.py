@@ -55,6 +55,12 @@ class Container:
     def bind(self, source: str, target: str) -> None:
         self.mount(source.encode(), target.encode(), flags=MS_BIND)
 
+    @staticmethod
+    def clone(path: str) -> int:
+        """open_tree(2): a detached copy of the one mount at `path`."""
+        at_fdcwd, open_tree_clone = -100, 1
+        return check(libc.syscall(428, at_fdcwd, path.encode(), open_tree_clone | os.O_CLOEXEC))
+
     def mount_fuse(self, options: dict[bytes, bytes | None]) -> int:
         """A detached FUSE mount: fsopen(2), fsconfig(2), fsmount(2)."""
         if self.fuse_fd < 0:
