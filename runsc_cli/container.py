@@ -399,7 +399,7 @@ class Creation:
         p = Program()
         master = launch.terminal(p, process, console=True) if process.terminal else None
         launch.limits(p, process)
-        bpf = program(self.context.options["profile"] or "standard", self.context.options["network"] or "none")
+        bpf = program(self.container.state.profile, os.path.dirname(self.container.dir))
         listener = launch.filter_and_listener(p, bpf)
         launch.identity(p, process)
         launch.execute(p, path, process, int(options["preserve_fds"] or 0), fifo)

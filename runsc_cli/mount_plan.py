@@ -76,7 +76,7 @@ def mounts(
         kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
         if kind not in ("tmpfs", "devpts", *STAGE_TYPES):
             raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
-        data = tuple(o for o in options.data.split(",") if o) if mount.type == kind else ("mode=555", "size=0")
+        data = options.data if mount.type == kind else ("mode=555", "size=0")
         if mount.type == "mqueue":
             data = ()
         planned.append(
@@ -121,7 +121,7 @@ def stage_mounts(spec: Spec) -> list[tuple[int, str, tuple[str, ...]]]:
     for i, mount in enumerate(spec.mounts):
         if mount.type in STAGE_TYPES:
             data = mount_options.parse(mount.options).data
-            found.append((i, mount.type, tuple(o for o in data.split(",") if o) if mount.type == "proc" else ()))
+            found.append((i, mount.type, data if mount.type == "proc" else ()))
     return found
 
 

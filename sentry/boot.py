@@ -96,7 +96,7 @@ class Sentry:
             log=log,
             debug=message["debug"],
         )
-        handlers, denied, names = load.by_number(message["profile"], message["network"])
+        handlers, denied, names = load.by_number(message["profile"])
         self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
         proc.start(self._kernel)
         _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")

@@ -107,7 +107,7 @@ class _Execution:
         p = Program()
         master = launch.terminal(p, process, console=False) if process.terminal else None
         launch.limits(p, process)
-        listener = launch.filter_and_listener(p, program(state.profile, state.network))
+        listener = launch.filter_and_listener(p, program(state.profile, os.path.dirname(self._container.dir)))
         launch.identity(p, process)
         launch.execute(p, path, process, self._preserve_fds, -1)
         stage.send(p)

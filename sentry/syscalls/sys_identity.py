@@ -7,14 +7,18 @@ memory they may read (docs/design.md, rule 5).
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
-from sentry.abi import PR_SET_SECUREBITS
+from sentry.abi import PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_SET_KEEPCAPS, PR_SET_SECUREBITS
 from sentry.syscalls.registry import UInt, syscall
 from sentry.task import CONTINUE
 
 if TYPE_CHECKING:
     from sentry.task import Task
+
+
+_IDENTITY_OPTIONS = (PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_CAP_AMBIENT)
 
 
 @syscall(
@@ -36,6 +40,9 @@ def umask(task: Task) -> object:
 @syscall("prctl")
 def prctl(task: Task, option: UInt) -> object:
     """prctl(2), the options that change capabilities; the filter lets the harmless ones pass and refuses the rest."""
+    if option not in _IDENTITY_OPTIONS:
+        task.kernel.denied("prctl", str(option))
+        raise OSError(errno.EINVAL, "prctl")
     if option == PR_SET_SECUREBITS:
         task.kernel.credentials.stop_caching()
     else:

@@ -1,0 +1,36 @@
+"""Names and numbers of capabilities(7): include/uapi/linux/capability.h."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAMES = (
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+    "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
+    "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+)  # fmt: skip
+"""By number."""
+
+NUMBERS = {name: number for number, name in enumerate(NAMES)}
+LAST_CAP = len(NAMES) - 1
+
+
+def mask(names: Iterable[str]) -> int:
+    """The set as a bit mask. Names that no kernel knows add nothing: the reader of the config has warned of them."""
+    bits = 0
+    for name in names:
+        number = NUMBERS.get(name)
+        if number is not None:
+            bits |= 1 << number
+    return bits
+
+
+def names(mask: int) -> list[str]:
+    """The names of the bits of `mask`; a bit without a name is left out."""
+    return [name for number, name in enumerate(NAMES) if mask >> number & 1]
