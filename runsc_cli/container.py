@@ -396,6 +396,7 @@ class Creation:
         assert stage is not None
         path = find(self.root, process)
         os.close(self.root)
+        launch.host_settings(stage.pid, process)
         p = Program()
         master = launch.terminal(p, process, console=True) if process.terminal else None
         launch.limits(p, process)

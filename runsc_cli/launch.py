@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runsc_cli.capabilities import LAST_CAP, mask
 from runsc_cli.errors import PyscError
+from runsc_cli.rlimits import NUMBERS as RLIMITS
 from runsc_cli.stage.program import FilterProgram, Passed, Program, Result, Stage
 from sentry.abi import (
     AT_FDCWD,
@@ -83,6 +84,30 @@ def limits(p: Program, process: Process) -> None:
     if process.user.umask is not None:
         p.call("umask", process.user.umask)
     p.call("prctl", PR_SET_PDEATHSIG, 0)
+
+
+def host_settings(pid: int, process: Process) -> None:
+    """What is set on a process from outside, with the caller's privileges: setrlimit(2), oom_score_adj."""
+    if process.rlimits:
+        import resource
+
+        for limit in process.rlimits:
+            values = (_rlim(limit.soft), _rlim(limit.hard))
+            try:
+                resource.prlimit(pid, RLIMITS[limit.type], values)
+            except (OSError, ValueError) as e:
+                raise PyscError(f"error setting rlimit type {limit.type} to {limit.soft}:{limit.hard}: {e}") from None
+    if process.oom_score_adj is not None:
+        path = f"/proc/{pid}/oom_score_adj"
+        try:
+            with open(path, "w") as f:
+                f.write(str(process.oom_score_adj))
+        except OSError as e:
+            raise PyscError(f"write {path}: {os.strerror(e.errno or 0).lower()}") from None
+
+
+def _rlim(value: int) -> int:
+    return -1 if value >= 1 << 63 else value
 
 
 def filter_and_listener(p: Program, bpf: bytes) -> Result:

@@ -76,7 +76,7 @@ def mounts(
         kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
         if kind not in ("tmpfs", "devpts", *STAGE_TYPES):
             raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
-        data = options.data if mount.type == kind else ("mode=555", "size=0")
+        data = options.parameters if mount.type == kind else ("mode=555", "size=0")
         if mount.type == "mqueue":
             data = ()
         planned.append(
@@ -111,7 +111,7 @@ def _bind(
         attr_set=options.attr_set,
         attr_clear=options.attr_clear,
         propagation=options.propagation,
-        recursive=bool(options.recursive),
+        recursive=options.recursive,
     )
 
 
@@ -120,7 +120,7 @@ def stage_mounts(spec: Spec) -> list[tuple[int, str, tuple[str, ...]]]:
     found = []
     for i, mount in enumerate(spec.mounts):
         if mount.type in STAGE_TYPES:
-            data = mount_options.parse(mount.options).data
+            data = mount_options.parse(mount.options).parameters
             found.append((i, mount.type, data if mount.type == "proc" else ()))
     return found
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from runsc_cli.capabilities import NUMBERS as CAPABILITIES
 from runsc_cli.errors import SpecError
+from runsc_cli.rlimits import NUMBERS as RLIMITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
     from runsc_cli.oci.model import Process, Spec
 
 NAMESPACES = frozenset(("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"))
-RLIMITS = {
-    f"RLIMIT_{name}": number
-    for number, name in enumerate(
-        "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME".split()
-    )
-}
 PROPAGATIONS = frozenset(f"{r}{name}" for r in ("", "r") for name in ("private", "slave", "shared", "unbindable")) | {""}
 HOST_NAME_MAX = 64
 

@@ -104,6 +104,7 @@ class _Execution:
         for cgroup in state.cgroups:
             driver.add(cgroup, stage.pid)
         self._enter(state.init.pid)
+        launch.host_settings(stage.pid, process)
         p = Program()
         master = launch.terminal(p, process, console=False) if process.terminal else None
         launch.limits(p, process)
