@@ -34,8 +34,12 @@ from sentry.abi import (
     OPEN_TREE_CLONE,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
+    UMOUNT_MNT_DETACH,
 )
 from sentry.platform._native import ffi, lib
+
+PUT_AT = b"/proc"
+"""Where something is mounted for a moment before it gets its place: a directory that every host has and anybody may search."""
 
 _BELOW = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 
@@ -84,7 +88,10 @@ class Mount:
     def attach(self, root: int) -> None:
         """Make the mount below the container's root directory `root`. Raises MountError."""
         what = f"mount {self.type} on {self.destination!r}"
-        fd = self.fd if self.fd >= 0 else new_filesystem(self.type, self.data, what)
+        if self.type == "overlay":
+            fd, self.fd = overlay(self.fd, what), -1
+        else:
+            fd = self.fd if self.fd >= 0 else new_filesystem(self.type, self.data, what)
         try:
             if self.attr_set or self.attr_clear:
                 flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0)
@@ -117,6 +124,34 @@ def new_filesystem(type: str, data: tuple[str, ...], what: str, attrs: int = 0) 
         return check(lib.fsmount_(context, FSMOUNT_CLOEXEC, attrs), what)
     finally:
         os.close(context)
+
+
+def overlay(lower: int, what: str) -> int:
+    """A detached overlay over the detached mount `lower`, which is consumed; what is written goes to a tmpfs and is discarded.
+
+    The layers are given by name, so they are attached for a moment, on a directory that the mount namespace has anyway.
+    """
+    layers = new_filesystem("tmpfs", ("mode=700",), what)
+    try:
+        for name in ("lower", "upper", "work"):
+            os.mkdir(name, 0o755, dir_fd=layers)
+        place = check(lib.openat2_raw(AT_FDCWD, PUT_AT, O_PATH | O_DIRECTORY, 0, 0), what)
+        move(layers, place, what)
+        os.close(place)
+        target = os.open("lower", O_PATH | O_DIRECTORY | os.O_CLOEXEC, dir_fd=layers)
+        move(lower, target, what)
+        os.close(target)
+        facts = os.fstat(lower)
+        os.chmod("upper", facts.st_mode & 0o7777, dir_fd=layers)
+        os.chown("upper", facts.st_uid, facts.st_gid, dir_fd=layers)
+        base = PUT_AT.decode()
+        data = (f"lowerdir={base}/lower", f"upperdir={base}/upper", f"workdir={base}/work", "userxattr")
+        made = new_filesystem("overlay", data, what)
+        check(lib.umount2_(PUT_AT, UMOUNT_MNT_DETACH), what)
+        return made
+    finally:
+        os.close(lower)
+        os.close(layers)
 
 
 def move(fd: int, target: int, what: str) -> None:

@@ -12,7 +12,7 @@ import os
 import select
 from typing import TYPE_CHECKING
 
-from gofer.mounts import MountError, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
+from gofer.mounts import PUT_AT, MountError, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
 from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from gofer.mounts import Mount
 
 CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE
-
-
-PUT_AT = b"/proc"
-"""Where the new root is mounted until it is pivoted into: a directory that every host has and that anybody may search."""
 
 
 class Plan:

@@ -12,6 +12,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from gofer import server
 from runsc_cli import launch
 from runsc_cli.capabilities import mask
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from runsc_cli.cgroups.driver import Cgroup
     from runsc_cli.context import Context
+    from runsc_cli.do_view import View
     from runsc_cli.oci.model import Spec
     from runsc_cli.options import Options
     from runsc_cli.state import Container
@@ -166,8 +168,8 @@ class Creation:
     def warn(self, text: str) -> None:
         self.context.log.warning(text)
 
-    def run(self, options: Options, spec: Spec, bundle: str) -> None:
-        """Everything up to the stage waiting on the FIFO."""
+    def run(self, spec: Spec, bundle: str, preserve_fds: int = 0, view: View | None = None) -> None:
+        """Everything up to the stage waiting on the FIFO. `view`: the root of a `do` in place of a rootfs."""
         tty = spec.process.terminal
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2))
@@ -180,13 +182,29 @@ class Creation:
         state.init = Process.of(init)
         state.sentry = Process.of(self.sentry_pid)
         self.container.save()
-        self._build(options, spec, bundle, userns, mount_fds)
+        self._build(spec, bundle, userns, mount_fds, view)
         os.close(userns)
         fifo = self._fifo()
         try:
-            self._finish_stage(options, spec, fifo)
+            self._finish_stage(spec, preserve_fds, fifo)
         finally:
             os.close(fifo)
+
+    def describe(self, spec: Spec, bundle: str) -> None:
+        """Put into the state what does not depend on processes."""
+        options, state = self.context.options, self.container.state
+        state.bundle = bundle
+        state.rootfs = os.path.abspath(os.path.join(bundle, spec.root.path))
+        state.annotations = dict(spec.annotations)
+        state.platform = "notify"
+        state.network = options["network"] or "none"
+        state.profile = options["profile"] or "standard"
+
+    def created(self) -> None:
+        """Everything is there but the execve(2)."""
+        self.container.state.phase = CREATED
+        self.container.state.creator = None
+        self.container.save()
 
     def _join_cgroup(self, spec: Spec) -> None:
         if self.context.options["ignore_cgroups"]:
@@ -276,11 +294,8 @@ class Creation:
             stage.run(p)
         return userns, fds
 
-    def _build(
-        self, options: Options, spec: Spec, bundle: str, userns: int, from_stage: dict[int, int]
-    ) -> None:
+    def _build(self, spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], view: View | None) -> None:
         """Fork the gofer, which builds the tree, then give the sentry all it needs."""
-        from gofer import server
         from runsc_cli import mount_plan
 
         stage = self.stage
@@ -291,28 +306,31 @@ class Creation:
         }
         procfd = _own_procfs()
         plan = server.Plan(namespaces["user"], namespaces["mount"], -1)
-        plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.warn)
         plan.mounts = mount_plan.mounts(spec, bundle, userns, from_stage, self.warn)
+        if view is None:
+            plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.warn)
+        else:
+            plan.links = view.links
+            plan.mounts = view.mounts(userns, self.warn) + plan.mounts
         plan.masked = list(spec.linux.masked_paths)
         plan.readonly = list(spec.linux.readonly_paths)
         plan.readonly_root = spec.root.readonly
         plan.root_propagation = mount_plan.PROPAGATION[spec.linux.rootfs_propagation.removeprefix("r")]
         plan.cwd = spec.process.cwd
         gofer_sock, root, made = self._fork_gofer(plan, procfd)
-        for fd in (plan.root_fd, *(m.fd for m in plan.mounts if m.fd >= 0)):
-            os.close(fd)
-        self._boot_sentry(spec, namespaces, procfd, gofer_sock, root, made)
+        for fd in (plan.root_fd, *(m.fd for m in plan.mounts)):
+            if fd >= 0:
+                os.close(fd)
+        self._boot_sentry(spec, namespaces, procfd, gofer_sock, root, made, view is not None)
 
-    def _fork_gofer(self, plan: object, procfd: int) -> tuple[wire.Socket, int, list[int]]:
-        from gofer import server
-
+    def _fork_gofer(self, plan: server.Plan, procfd: int) -> tuple[wire.Socket, int, list[int]]:
         ours, theirs = wire.pair()
-        keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns, plan.root_fd]  # type: ignore[attr-defined]
-        keep += [m.fd for m in plan.mounts if m.fd >= 0]  # type: ignore[attr-defined]
+        keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns]
+        keep += [fd for fd in (plan.root_fd, *(m.fd for m in plan.mounts)) if fd >= 0]
         if self.context.options["debug"]:
             keep.append(2)
         self.gofer_pid = daemon(
-            "pysc-gofer", keep, lambda: server.run(theirs, plan, self.init_pidfd, procfd)  # type: ignore[arg-type]
+            "pysc-gofer", keep, lambda: server.run(theirs, plan, self.init_pidfd, procfd)
         )
         theirs.close()
         self.container.state.gofer = Process.of(self.gofer_pid)
@@ -326,7 +344,7 @@ class Creation:
         return ours, fds[0], fds[1:]
 
     def _boot_sentry(
-        self, spec: Spec, namespaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int]
+        self, spec: Spec, namespaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int], record_missing: bool
     ) -> None:
         control = self._listen()
         given = {
@@ -347,10 +365,11 @@ class Creation:
         caps = spec.process.capabilities
         message = {
             "fds": list(given),
-            "profile": self.context.options["profile"] or "standard",
-            "network": self.context.options["network"] or "none",
+            "profile": self.container.state.profile,
+            "network": self.container.state.network,
             "own_netns": bool(spec.linux.namespace("network")),
             "debug": self.context.options["debug"],
+            "record_missing": record_missing,
             "no_new_privs": spec.process.no_new_privileges,
             "bounding": mask(caps.bounding) if caps else 0,
             "init": self.stage.pid if self.stage else 0,
@@ -388,7 +407,7 @@ class Creation:
         os.mkfifo(path, 0o600)
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
-    def _finish_stage(self, options: Options, spec: Spec, fifo: int) -> None:
+    def _finish_stage(self, spec: Spec, preserve_fds: int, fifo: int) -> None:
         from runsc_cli.executable import find
         from runsc_cli.filters import program
 
@@ -403,7 +422,7 @@ class Creation:
         bpf = program(self.container.state.profile, os.path.dirname(self.container.dir))
         listener = launch.filter_and_listener(p, bpf)
         launch.identity(p, process)
-        launch.execute(p, path, process, int(options["preserve_fds"] or 0), fifo)
+        launch.execute(p, path, process, preserve_fds, fifo)
         stage.send(p)
         if master is not None:
             number = stage.answer()[master.index]
@@ -427,9 +446,8 @@ class Creation:
         assert self.stage is not None
         return self.stage.pid
 
-    def say_report(self) -> None:
+    def say_counts(self, report: dict[str, Any]) -> None:
         """--debug: what the sentry has mediated and denied, on stderr."""
-        report = self.report()
         counts = report.get("mediated", {})
         total = sum(counts.values())
         busiest = sorted(counts.items(), key=lambda item: -item[1])[:12]
@@ -487,25 +505,32 @@ def create(context: Context, options: Options, id: str) -> Creation:
     try:
         from runsc_cli.spec import load
 
-        spec = load(bundle)
-        for warning in spec.warnings:
+        loaded = load(bundle)
+        for warning in loaded.warnings:
             creation.warn(warning)
-        state = container.state
-        state.bundle = bundle
-        state.rootfs = os.path.abspath(os.path.join(bundle, spec.spec.root.path))
-        state.annotations = dict(spec.spec.annotations)
-        state.platform = "notify"
-        state.network = context.options["network"] or "none"
-        state.profile = context.options["profile"] or "standard"
-        creation.run(options, spec.spec, bundle)
-        state.phase = CREATED
-        state.creator = None
-        container.save()
-    except StageError as e:
+        creation.describe(loaded.spec, bundle)
+        creation.run(loaded.spec, bundle, int(options["preserve_fds"] or 0))
+        creation.created()
+    except BaseException as e:
         creation.abort()
-        raise PyscError(f"unable to start container process: {e}") from None
-    except BaseException:
+        if isinstance(e, StageError):
+            raise PyscError(f"unable to start container process: {e}") from None
+        raise
+    return creation
+
+
+def create_from(context: Context, id: str, view: View) -> Creation:
+    """A container for `pysc do`: its root is made of parts of the host. On failure nothing is left."""
+    container = context.store().create(id)
+    creation = Creation(context, container)
+    try:
+        creation.describe(view.spec, "/")
+        creation.run(view.spec, "/", view=view)
+        creation.created()
+    except BaseException as e:
         creation.abort()
+        if isinstance(e, StageError):
+            raise PyscError(f"unable to start the command: {e}") from None
         raise
     return creation
 

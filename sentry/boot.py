@@ -96,6 +96,8 @@ class Sentry:
             log=log,
             debug=message["debug"],
         )
+        if message["record_missing"]:
+            self._kernel.missing = set()
         handlers, denied, names = load.by_number(message["profile"])
         self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
         proc.start(self._kernel)
@@ -163,6 +165,7 @@ class Sentry:
         kernel = self._kernel
         return {
             "mediated": {self._dispatcher.name(nr): count for nr, count in sorted(kernel.counts.items())},
+            "missing": sorted(os.fsdecode(path) for path in kernel.missing or ()),
             "denied": [[kind, what, count] for (kind, what), count in kernel.denials.items()],
         }
 

@@ -36,6 +36,7 @@ class Kernel:
         "gofer",
         "holds",
         "log",
+        "missing",
         "network",
         "proc",
         "procfd",
@@ -77,6 +78,8 @@ class Kernel:
         """Whether any task may have a root directory of its own. Never false again."""
         self.counts: dict[int, int] = {}
         """Mediated calls by number."""
+        self.missing: set[bytes] | None = None
+        """Absolute paths that were opened and do not exist, where the report wants them: `pysc do` knows what the host has there."""
         self.denials: dict[tuple[str, str], int] = {}
         """(what kind of operation, on what) -> how often it was denied."""
 

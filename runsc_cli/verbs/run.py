@@ -27,7 +27,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
     master = creation.console_master
     status = supervise(creation.init, master if master >= 0 else None)
     if context.options["debug"]:
-        creation.say_report()
+        creation.say_counts(creation.report())
     container.record_exit(status)
     if not options["keep"]:
         with container.lock():

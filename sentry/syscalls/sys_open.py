@@ -29,6 +29,7 @@ from sentry.abi import (
     O_VALID,
     RESOLVE_ALL,
 )
+from sentry.kernel import MAX_DENIALS
 from sentry.platform._native import ffi, lib
 from sentry.syscalls.registry import Dirfd, Flags, Mode, Ptr, Size, syscall
 from sentry.task import Fd
@@ -98,6 +99,10 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
             return _open_fifo_for_writing(task, dirfd, ffi.string(task.path), flags)
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             task.kernel.denied("open", f"{os.fsdecode(ffi.string(task.path))} ({'write' if flags & O_ACCMODE else 'read'})")
+        elif e.errno == errno.ENOENT and (missing := task.kernel.missing) is not None and len(missing) < MAX_DENIALS:
+            name = ffi.string(task.path)
+            if name[:1] == b"/":
+                missing.add(name)
         raise
     kind = S_IFMT(task.opened.mode)
     if kind in (S_IFREG, S_IFDIR) or flags & O_PATH:

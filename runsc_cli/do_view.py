@@ -1,0 +1,182 @@
+"""What a command under `pysc do` sees: which parts of the host, how, and the words for what it was denied.
+
+Read-only: /usr, /bin, /sbin, /lib*, /etc and the prefix of this interpreter. /etc is not idmapped, so inside its files belong to nobody and
+the kernel lets even the sandbox's root read only what everybody may read: no secrets. The current directory is there under an
+overlay that is discarded. /tmp, /run and home are empty and private. Nothing else of the host exists; there is no network but
+loopback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from gofer.mounts import Mount
+from runsc_cli.errors import PyscError
+from runsc_cli.mount_plan import detached
+from runsc_cli.oci.model import Capabilities, Linux, Namespace, Process, Root, Spec, User
+from runsc_cli.oci.model import Mount as SpecMount
+from runsc_cli.version import SPEC_VERSION
+from sentry.abi import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from runsc_cli.options import Options
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_READ_ONLY = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV
+_ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "TERM", "COLORTERM", "TZ")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_CAPABILITIES = tuple(
+    f"CAP_{name}"
+    for name in "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP AUDIT_WRITE".split()
+)
+_NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
+
+
+class _Piece:
+    """One part of the host in the view: `how` is read, write, overlay or etc."""
+
+    __slots__ = ("destination", "how", "source")
+
+    def __init__(self, source: str, destination: str, how: str) -> None:
+        self.source = source
+        self.destination = destination
+        self.how = how
+
+
+class View:
+    """The view for one command line, as a config and as mounts that no config can express."""
+
+    __slots__ = ("_pieces", "_tmpfs", "links", "spec")
+
+    def __init__(self, options: Options, args: list[str], tty: bool) -> None:
+        if options["keep"]:
+            raise PyscError("--keep is not supported yet; let the command write below --write DIR")
+        self.links: list[tuple[str, str]] = []
+        self._pieces: list[_Piece] = []
+        self._tmpfs = ["/tmp", "/run", "/root", *options["tmpfs"]]
+        cwd = options["cwd"] or os.getcwd()
+        if options["host_root"]:
+            self._pieces.append(_Piece("/", "/", "overlay"))
+            self._tmpfs = list(options["tmpfs"])
+        else:
+            self._system()
+            here = os.getcwd()
+            if here != "/" and not self.shows(here):
+                self._pieces.append(_Piece(here, here, "overlay"))
+        for path in options["read"]:
+            self._pieces.append(_Piece(_existing(path, "--read"), os.path.abspath(path), "read"))
+        for path in options["write"]:
+            self._pieces.append(_Piece(_existing(path, "--write"), os.path.abspath(path), "write"))
+        for text in options["bind"]:
+            source, colon, destination = text.partition(":")
+            if not colon or not destination.startswith("/"):
+                raise PyscError(f"--bind {text!r}: write SOURCE:DESTINATION, the destination absolute")
+            self._pieces.append(_Piece(_existing(source, "--bind"), destination, "write"))
+        self.spec = self._spec(args, cwd, options["env"], tty)
+
+    def _system(self) -> None:
+        for path in SYSTEM:
+            if os.path.islink(path):
+                self.links.append((path, os.readlink(path)))
+            elif os.path.isdir(path):
+                self._pieces.append(_Piece(path, path, "read"))
+        self._pieces.append(_Piece("/etc", "/etc", "etc"))
+        for prefix in sorted({sys.prefix, sys.base_prefix}):
+            if not self.shows(prefix):
+                self._pieces.append(_Piece(prefix, prefix, "read"))
+
+    def shows(self, path: str) -> bool:
+        """Whether a host path is in the view."""
+        return any(path == p.source or path.startswith(p.source.rstrip("/") + "/") for p in self._pieces)
+
+    def _spec(self, args: list[str], cwd: str, env: list[str], tty: bool) -> Spec:
+        path = [os.path.join(p, "bin") for p in (sys.prefix, sys.base_prefix) if not p.startswith("/usr")]
+        variables = {"PATH": ":".join([*path, _PATH]), "HOME": "/root", "USER": "root"}
+        variables |= {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        for entry in env:
+            name, eq, value = entry.partition("=")
+            variables[name] = value if eq else os.environ.get(name, "")
+        caps = Capabilities(bounding=_CAPABILITIES, effective=_CAPABILITIES, permitted=_CAPABILITIES)
+        return Spec(
+            oci_version=SPEC_VERSION,
+            process=Process(
+                args=tuple(args),
+                cwd=cwd,
+                env=tuple(f"{k}={v}" for k, v in variables.items()),
+                user=User(),
+                terminal=tty,
+                capabilities=caps,
+                no_new_privileges=True,
+            ),
+            root=Root(path="/"),
+            hostname="pysc",
+            mounts=(
+                SpecMount(destination="/proc", type="proc", source="proc", options=("nosuid", "nodev", "noexec")),
+                SpecMount(destination="/dev", type="tmpfs", source="tmpfs", options=("nosuid", "mode=755", "size=65536k")),
+                SpecMount(
+                    destination="/dev/pts",
+                    type="devpts",
+                    source="devpts",
+                    options=("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+                ),
+                SpecMount(destination="/dev/shm", type="tmpfs", source="shm", options=("nosuid", "nodev", "mode=1777")),
+                SpecMount(destination="/sys", type="sysfs", source="sysfs", options=("nosuid", "nodev", "noexec", "ro")),
+            ),
+            linux=Linux(namespaces=tuple(Namespace(type=t) for t in _NAMESPACES)),
+        )
+
+    def mounts(self, userns: int, warn: Callable[[str], None]) -> list[Mount]:
+        """The pieces, before the config's own mounts: a directory before what lies in it."""
+        planned = []
+        if any(p.destination == "/" for p in self._pieces):
+            planned.append(Mount("overlay", "/", fd=detached("/", userns, False, warn, "--host-root")))
+        for path in self._tmpfs:
+            mode = "1777" if path == "/tmp" else "755"
+            planned.append(Mount("tmpfs", path, data=(f"mode={mode}",), attr_set=MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
+        for piece in sorted(self._pieces, key=lambda p: p.destination):
+            if piece.destination == "/":
+                continue
+            fd = detached(piece.source, -1 if piece.how == "etc" else userns, False, warn, piece.source)
+            if piece.how == "overlay":
+                planned.append(Mount("overlay", piece.destination, fd=fd))
+            else:
+                attrs = MOUNT_ATTR_NODEV if piece.how == "write" else _READ_ONLY
+                planned.append(Mount("bind", piece.destination, fd=fd, attr_set=attrs))
+        return planned
+
+
+def _existing(path: str, option: str) -> str:
+    path = os.path.realpath(path)
+    if not os.path.exists(path):
+        raise PyscError(f"{option} {path!r}: no such file or directory")
+    return path
+
+
+def explain(report: dict[str, Any], view: View) -> list[str]:
+    """The block for the end of a run: what was denied and what would allow it; empty when nothing was."""
+    rows = []
+    for kind, what, _count in report.get("denied", []):
+        rows.append((kind, what, _remedy(kind, what)))
+    for path in report.get("missing", []):
+        if os.path.lexists(path) and not view.shows(path):
+            rows.append(("open", path, f"allow with --read {path}"))
+    if not rows:
+        return []
+    head = f"pysc: {len(rows)} operation{'s were' if len(rows) > 1 else ' was'} denied"
+    return [head, *(f"  {kind:<8} {what:<40} {remedy}".rstrip() for kind, what, remedy in rows)]
+
+
+def _remedy(kind: str, what: str) -> str:
+    if kind == "connect":
+        return "allow with --network host"
+    if kind == "open":
+        path = what.rpartition(" (")[0] or what
+        if path.startswith("/proc"):
+            return "never shown to a sandbox"
+        return f"allow with --write {path}" if what.endswith("(write)") else f"allow with --read {path}"
+    return "not available in the sandbox"
