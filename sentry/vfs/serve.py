@@ -42,6 +42,11 @@ MOUNT_OPTIONS: Final[dict[bytes, bytes | None]] = {
     b"default_permissions": None,
 }
 
+# What the opener adds to the caller's flags. Since Linux 6.5 splice_read of FUSE goes through the page cache, where
+# a file of size 0 is at its end at once: sendfile(2), and with it busybox cat, would find every file empty.
+# fs/splice.c:vfs_splice_read() reads an O_DIRECT file directly. FUSE asks for no alignment.
+OPEN_FLAGS: Final = os.O_DIRECT
+
 _MFD_NOEXEC_SEAL = 8  # Linux 6.3
 _F_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sentry.vfs import fuse
 from sentry.vfs.fuse import Connection, Entry
-from sentry.vfs.serve import MOUNT_OPTIONS, Server, snapshot
+from sentry.vfs.serve import MOUNT_OPTIONS, OPEN_FLAGS, Server, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -301,6 +301,25 @@ def test_opened_for_others_and_read_by_others(in_container: Inside) -> None:
         return cat.stdout.decode()
 
     assert in_container(inside).startswith("reading 1: ")
+
+
+def test_sendfile_and_splice_see_the_text(in_container: Inside) -> None:
+    """busybox cat. With OPEN_FLAGS, since filemap_splice_read() takes a file of size zero to be empty."""
+
+    def inside(box: Container) -> None:
+        root, _thread, _bugs = serve(box)
+        fd = os.open("count", os.O_RDONLY | OPEN_FLAGS, dir_fd=root)
+        reader, writer = os.pipe()
+        assert os.sendfile(writer, fd, None, 4096) == 111
+        assert os.read(reader, 4096) == b"reading 1: " + b"x" * 100
+        assert os.sendfile(writer, fd, None, 4096) == 0
+        assert os.splice(fd, writer, 4096, offset_src=0) == 111
+        assert os.read(reader, 4096).startswith(b"reading 2: ")
+        # As without: no alignment, offsets as ever
+        assert os.pread(fd, 3, 1) == b"ead"
+        assert os.lseek(fd, 0, os.SEEK_CUR) == 111
+
+    in_container(inside)
 
 
 def test_many_readers_at_once(in_container: Inside) -> None:
