@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# File systems whose options are about the mount itself. Of all others only "rw" or "ro" is shown.
+# File systems whose options are about the mount itself. Of all others only "rw" or "ro" is shown; devtmpfs is the
+# host's one, and its size half of the host's memory.
 _PLAIN = frozenset((
     b"cgroup", b"cgroup2", b"devpts", b"devtmpfs", b"mqueue", b"proc", b"ramfs", b"sysfs", b"tmpfs",
 ))  # fmt: skip

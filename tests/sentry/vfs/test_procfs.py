@@ -382,6 +382,7 @@ MOUNTINFO = b"""\
 108 101 0:62 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory,release_agent=/sbin/agent
 109 101 0:63 / /dev/pts rw,nosuid,noexec - devpts devpts rw,gid=100005,mode=620,ptmxmode=666
 110 101 0:64 / /empty rw - tmpfs  rw
+111 101 0:6 /null /dev/null rw - devtmpfs devtmpfs rw,size=12334460k,mode=755
 """
 
 
@@ -399,6 +400,7 @@ def test_mountinfo_without_the_host() -> None:
 108 101 0:62 / /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory
 109 101 0:63 / /dev/pts rw,nosuid,noexec - devpts devpts rw,mode=620,ptmxmode=666
 110 101 0:64 / /empty rw - tmpfs tmpfs rw
+111 101 0:6 / /dev/null rw - devtmpfs devtmpfs rw
 """
     )
 
