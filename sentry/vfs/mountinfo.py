@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # File systems whose options are about the mount itself. Of all others only "rw" or "ro" is shown; devtmpfs is the
 # host's one, and its size half of the host's memory.
 _PLAIN = frozenset((
-    b"cgroup", b"cgroup2", b"devpts", b"devtmpfs", b"mqueue", b"proc", b"ramfs", b"sysfs", b"tmpfs",
+    b"cgroup", b"cgroup2", b"devpts", b"mqueue", b"proc", b"ramfs", b"sysfs", b"tmpfs",
 ))  # fmt: skip
 
 # ... but for these, which name host paths, the host's ids or the size of its memory
@@ -50,7 +50,7 @@ class Mount:
         self.mount_id, self.parent_id, self.device, _root, self.point, self.options, *self.optional = (
             before.split(b" ")
         )
-        self.fstype, source, options = (after.split(b" ") + [b"", b"rw"])[:3]
+        self.fstype, source, options = [*after.split(b" "), b"", b"rw"][:3]
         kind = self.fstype.partition(b".")[0]
         self.source = source if source in _SOURCES else kind
         self.super = _super_options(kind, options)
