@@ -111,7 +111,7 @@ def test_the_exit_code(script: str, code: int, start: Start) -> None:
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH", "CONT", "TSTP", "ALRM"])
 def test_signals_are_passed_on(name: str, start: Start) -> None:
     reading, writing = os.pipe()
-    script = f"trap 'exit 21' {name}; echo ready; while :; do sleep 0.01; done"
+    script = f"trap 'kill $!; exit 21' {name}; sleep infinity & echo ready; while :; do wait; done"
 
     def act() -> int:
         with Signals() as signals:
@@ -234,11 +234,13 @@ def test_a_process_that_keeps_the_terminal_is_not_waited_for(start: Start) -> No
 
 def test_one_that_never_falls_silent_is_not_either(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runsc_cli.supervise._DRAIN_MOST", 0.0)
+    stdin, typing = os.pipe()
     reading, stdout = os.pipe()
-    supervisor = start(on_a_pty("trap '' HUP; echo $$; yes & exit 6"), stdout=stdout)
+    supervisor = start(on_a_pty("trap '' HUP; yes & read line; exit 6"), stdin, stdout)
+    os.close(stdin)
     os.close(stdout)
-    while b"y" not in read(reading):
-        continue
+    read_until(reading, b"y")
+    os.close(typing)
     read_to_end(reading)  # `yes` itself ends when the master is closed: EIO
     assert code_of(supervisor) == 6
     os.close(reading)
@@ -259,7 +261,7 @@ def test_the_callers_terminal_is_raw_meanwhile_and_as_before_then(start: Start) 
 
 def test_ctrl_c_is_the_containers(start: Start) -> None:
     outer, terminal = os.openpty()
-    script = "trap 'exit 9' INT; echo ready; while :; do sleep 0.01; done"
+    script = "trap 'kill $!; exit 9' INT; sleep infinity & echo ready; while :; do wait; done"
     supervisor = start(on_a_pty(script), terminal, terminal)
     read_until(outer, b"ready\r\n")
     os.write(outer, b"\x03")
@@ -271,7 +273,7 @@ def test_ctrl_c_is_the_containers(start: Start) -> None:
 def test_the_window_has_the_callers_size_and_follows_it(start: Start) -> None:
     outer, terminal = os.openpty()
     set_window_size(outer, 30, 90)
-    script = "trap 'stty size' WINCH; stty size; echo ready; while :; do sleep 0.01; done"
+    script = "trap 'stty size' WINCH; stty size; sleep infinity & echo ready; while :; do wait; done"
     supervisor = start(on_a_pty(script), terminal, terminal)
     assert b"30 90\r\n" in read_until(outer, b"ready\r\n")
     set_window_size(outer, 44, 111)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,47 +13,63 @@ from runsc_cli.verbs import wait
 from runsc_cli.verbs.wait import wait_for
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from conftest import Pysc, Spawn
 
     from runsc_cli.state import Container, Store
 
-
-def test_it_waits_and_tells_the_status(pysc: Pysc, running: Callable[..., Container]) -> None:
-    container = running()
-    init = container.state.init
-    assert init is not None
-    ending = threading.Timer(0.05, os.kill, (init.pid, signal.SIGTERM))
-    ending.start()
-    answer = pysc("wait", "web")
-    ending.join()
-    assert (answer.code, answer.out) == (0, '{"id":"web","exitStatus":143}\n')
+    Meanwhile = Callable[[Callable[[], object]], None]
 
 
-def test_a_zombie_tells_how_it_ended(spawn: Spawn) -> None:
-    child = spawn("sh", "-c", "read line; exit 7")
-    process = Process.of(child.pid)
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    """Makes something happen once the wait has begun."""
+    exited = wait.exited
+
+    def arrange(act: Callable[[], object]) -> None:
+        def acting(pidfds: list[int], timeout: float | None) -> bool:
+            assert not exited(pidfds, 0), "it waits for a process that has ended"
+            act()
+            return exited(pidfds, timeout)
+
+        monkeypatch.setattr(wait, "exited", acting)
+
+    return arrange
+
+
+def end_input(child: subprocess.Popen[str]) -> None:
     assert child.stdin is not None
     child.stdin.close()
     child.stdin = None
-    assert wait_for(process) == 7
 
 
-def test_the_kernel_remembers_what_was_reaped(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_and_tells_the_status(
+    pysc: Pysc, running: Callable[..., Container], meanwhile: Meanwhile
+) -> None:
+    init = running().state.init
+    assert init is not None
+    meanwhile(lambda: init.send(signal.SIGTERM))
+    answer = pysc("wait", "web")
+    assert (answer.code, answer.out) == (0, '{"id":"web","exitStatus":143}\n')
+
+
+def test_a_zombie_tells_how_it_ended(spawn: Spawn, meanwhile: Meanwhile) -> None:
+    child = spawn("sh", "-c", "read line; exit 7")
+    meanwhile(lambda: end_input(child))
+    assert wait_for(Process.of(child.pid)) == 7
+
+
+def test_the_kernel_remembers_what_was_reaped(spawn: Spawn, meanwhile: Meanwhile) -> None:
     child = spawn("sh", "-c", "read line; exit 9")
-    process = Process.of(child.pid)
-    exited = wait.exited
 
-    def reaped(pidfds: list[int], timeout: float | None) -> bool:
-        assert child.stdin is not None
-        child.stdin.close()
-        child.stdin = None
+    def end_and_reap() -> None:
+        end_input(child)
         child.wait()
-        return exited(pidfds, timeout)
 
-    monkeypatch.setattr(wait, "exited", reaped)
-    status = wait_for(process)
+    meanwhile(end_and_reap)
+    status = wait_for(Process.of(child.pid))
     if status is None:
         pytest.skip("PIDFD_GET_INFO tells no exit code before Linux 6.15")
     assert status == 9
@@ -72,21 +87,21 @@ def test_of_what_was_reaped_before_the_record_is_left(
     assert pysc("wait", "web").out == '{"id":"web","exitStatus":3}\n'
 
 
-def test_a_process_by_its_pid_on_the_host(pysc: Pysc, running: Callable[..., Container], spawn: Spawn) -> None:
+def test_a_process_by_its_pid_on_the_host(
+    pysc: Pysc, running: Callable[..., Container], spawn: Spawn, meanwhile: Meanwhile
+) -> None:
     container = running()
     init = container.state.init
     assert init is not None
     answer = pysc("wait", "--rootpid", str(spawn().pid), "web")
     assert answer.code == 1
     assert "container web has no process" in answer.message
-    ending = threading.Timer(0.05, os.kill, (init.pid, signal.SIGKILL))
-    ending.start()
+    meanwhile(lambda: init.send(signal.SIGKILL))
     assert pysc("wait", "--rootpid", str(init.pid), "web").out == '{"id":"web","exitStatus":137}\n'
-    ending.join()
 
 
 def test_a_process_by_its_pid_in_the_container(
-    pysc: Pysc, store: Store, pid_namespace: Callable[[], int]
+    pysc: Pysc, store: Store, pid_namespace: Callable[[], int], meanwhile: Meanwhile
 ) -> None:
     with store.create("web") as container:
         container.state.init = Process.of(pid_namespace())
@@ -94,10 +109,8 @@ def test_a_process_by_its_pid_in_the_container(
         container.save()
     second = in_container(container.state, 2)
     assert second is not None
-    ending = threading.Timer(0.05, second.send, (signal.SIGTERM,))
-    ending.start()
+    meanwhile(lambda: second.send(signal.SIGTERM))
     assert pysc("wait", "--pid", "2", "web").out == '{"id":"web","exitStatus":143}\n'
-    ending.join()
     assert "has no process 99" in pysc("wait", "--pid", "99", "web").message
 
 
