@@ -107,7 +107,10 @@ class Connection:
     __slots__ = ("_handles", "_held", "_report", "_seconds", "_snapshots", "_tree")
 
     def __init__(self, tree: Tree, report: Callable[[Exception], None], seconds: int = 0) -> None:
-        """`report` gets the exception of a bug in the tree (formatting one costs an import of 15 ms); `seconds` is the files' time stamp."""
+        """`report` gets the exception of a bug in the tree; it does the formatting (importing traceback takes 15 ms).
+
+        `seconds` is the files' time stamp.
+        """
         self._tree = tree
         self._report = report
         self._seconds = seconds
@@ -128,7 +131,7 @@ class Connection:
             return _failure(unique, e.errno)
         except error:  # struct.error: shorter than its opcode says
             return _failure(unique, EINVAL)
-        except Exception as e:  # noqa: BLE001 - a bug in the tree must not end the server: report it, answer EIO
+        except Exception as e:  # a bug in the tree must not end the server: report it, answer EIO
             self._report(e)
             return _failure(unique, EIO)
         return fuse_out_header.pack(fuse_out_header.size + len(body), 0, unique) + body

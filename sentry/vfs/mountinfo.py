@@ -47,9 +47,7 @@ class Mount:
 
     def __init__(self, line: bytes) -> None:
         before, _, after = line.partition(b" - ")
-        self.mount_id, self.parent_id, self.device, _root, self.point, self.options, *self.optional = (
-            before.split(b" ")
-        )
+        self.mount_id, self.parent_id, self.device, _root, self.point, self.options, *self.optional = before.split(b" ")
         self.fstype, source, options = [*after.split(b" "), b"", b"rw"][:3]
         kind = self.fstype.partition(b".")[0]
         self.source = source if source in _SOURCES else kind

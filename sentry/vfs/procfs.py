@@ -179,9 +179,7 @@ def _classify_task(parts: list[bytes], write: bool, own_net: bool) -> Native | D
     return _result(_TASK.get(entry, DENIED), entry, pid, write)
 
 
-def _classify_sysctl(
-    name: bytes, write: bool, directory: bool, own_net: bool, own_ipc: bool
-) -> Native | Deny | Synth:
+def _classify_sysctl(name: bytes, write: bool, directory: bool, own_net: bool, own_ipc: bool) -> Native | Deny | Synth:
     if directory or not name:
         return NATIVE
     if name in sysctl.SYNTHESISED:

@@ -76,9 +76,7 @@ def meminfo(view: ProcView) -> bytes:
         b"FilePmdMapped": 0,
     }
     text = [b"%-16s%8d kB\n" % (name + b":", value // 1024) for name, value in rows.items()]
-    text += [
-        b"%-16s%8d\n" % (b"HugePages_" + name + b":", 0) for name in (b"Total", b"Free", b"Rsvd", b"Surp")
-    ]
+    text += [b"%-16s%8d\n" % (b"HugePages_" + name + b":", 0) for name in (b"Total", b"Free", b"Rsvd", b"Surp")]
     text += [b"Hugepagesize:       2048 kB\n", b"Hugetlb:               0 kB\n"]
     return b"".join(text)
 

@@ -48,9 +48,7 @@ class Memory:
 
     __slots__ = ("free", "stat", "swap_free", "swap_total", "total")
 
-    def __init__(
-        self, total: int, free: int, swap_total: int, swap_free: int, stat: dict[bytes, int]
-    ) -> None:
+    def __init__(self, total: int, free: int, swap_total: int, swap_free: int, stat: dict[bytes, int]) -> None:
         self.total = total
         self.free = free
         self.swap_total = swap_total
@@ -260,9 +258,7 @@ def _cpu_quota(level: Reader) -> int | None:
     """Whole CPUs, rounded up, that the CFS quota of this level allows."""
     fields = _optional(level, b"cpu.max").split()
     if not fields:
-        fields = (
-            _optional(level, b"cpu.cfs_quota_us").split() + _optional(level, b"cpu.cfs_period_us").split()
-        )
+        fields = _optional(level, b"cpu.cfs_quota_us").split() + _optional(level, b"cpu.cfs_period_us").split()
     if len(fields) != 2 or fields[0] in (b"max", b"-1") or int(fields[1]) <= 0:
         return None
     return -(-int(fields[0]) // int(fields[1]))

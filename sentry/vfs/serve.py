@@ -56,9 +56,7 @@ class Server:
 
     __slots__ = ("_connection", "_fd", "_report")
 
-    def __init__(
-        self, fuse_fd: int, tree: Tree, report: Callable[[Exception], None], seconds: int = 0
-    ) -> None:
+    def __init__(self, fuse_fd: int, tree: Tree, report: Callable[[Exception], None], seconds: int = 0) -> None:
         self._fd = fuse_fd
         self._report = report
         self._connection = Connection(tree, report, seconds)

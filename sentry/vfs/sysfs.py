@@ -133,18 +133,14 @@ def _node(view: ProcView, cpus: Iterable[int]) -> dict[bytes, Node]:
         node0 + b"cpulist": cpulist(cpus) + b"\n",
         node0 + b"cpumap": cpumask(cpus) + b"\n",
         node0 + b"distance": b"10\n",
-        node0 + b"meminfo": b"".join(
-            b"Node 0 %-15s%8d kB\n" % (name + b":", size // 1024) for name, size in rows.items()
-        ),
+        node0 + b"meminfo": b"".join(b"Node 0 %-15s%8d kB\n" % (name + b":", size // 1024) for name, size in rows.items()),
     }
 
 
 def _transparent_hugepages(host: Reader) -> dict[bytes, Node]:
     return {
         _THP + b"enabled": _host(host, _THP + b"enabled", b"always [madvise] never\n"),
-        _THP + b"shmem_enabled": _host(
-            host, _THP + b"shmem_enabled", b"always within_size advise [never] deny force\n"
-        ),
+        _THP + b"shmem_enabled": _host(host, _THP + b"shmem_enabled", b"always within_size advise [never] deny force\n"),
         _THP + b"hpage_pmd_size": _host(host, _THP + b"hpage_pmd_size", b"2097152\n"),
     }
 

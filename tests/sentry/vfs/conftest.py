@@ -47,9 +47,7 @@ class Container:
         """/dev/fuse, opened by this user namespace."""
 
     @staticmethod
-    def mount(
-        source: bytes, target: bytes, fstype: bytes | None = None, flags: int = 0, data: bytes | None = None
-    ) -> None:
+    def mount(source: bytes, target: bytes, fstype: bytes | None = None, flags: int = 0, data: bytes | None = None) -> None:
         check(libc.mount(source, target, fstype, flags, data))
 
     def bind(self, source: str, target: str) -> None:
@@ -100,7 +98,7 @@ def _child(function: Callable[[Container], Any], ready: int, go: int, out: int) 
             result = (True, function(container))
         except NoFuse:
             result = (None, "needs /dev/fuse")
-        except BaseException:  # noqa: BLE001 - the parent fails the test with it
+        except BaseException:  # the parent fails the test with it
             result = (False, traceback.format_exc())
         with os.fdopen(out, "wb") as pipe:
             pickle.dump(result, pipe)
@@ -128,7 +126,7 @@ def in_container() -> Callable[[Callable[[Container], Any]], Any]:
             try:
                 _child(function, ready_w, go_r, result_w)
                 code = 0
-            except BaseException:  # noqa: BLE001 - a forked child must not return into pytest
+            except BaseException:  # a forked child must not return into pytest
                 traceback.print_exc()
             finally:
                 os._exit(code)

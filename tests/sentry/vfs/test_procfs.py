@@ -72,9 +72,7 @@ def proc_stat(pid: int, threads: int = 1, user: int = 0, system: int = 0, rss: i
 PROC = {b"1/stat": proc_stat(1, 2, 100, 50, 256), b"7/stat": proc_stat(7, 1, 20, 5, 256)}
 
 
-def fake(
-    *cgroup: Mapping[bytes, bytes], proc: Mapping[bytes, bytes] = PROC, up: float = 100.0, **kwargs: Any
-) -> ProcView:
+def fake(*cgroup: Mapping[bytes, bytes], proc: Mapping[bytes, bytes] = PROC, up: float = 100.0, **kwargs: Any) -> ProcView:
     return ProcView(
         proc=reader(proc),
         host=reader(HOST),
@@ -91,9 +89,7 @@ def fake(
 
 
 def meminfo(view: ProcView) -> dict[str, int]:
-    return {
-        k: int(v) for k, v in re.findall(r"^(\S+): +(\d+)", generate(b"meminfo", view).decode(), re.MULTILINE)
-    }
+    return {k: int(v) for k, v in re.findall(r"^(\S+): +(\d+)", generate(b"meminfo", view).decode(), re.MULTILINE)}
 
 
 # ---- names ----
@@ -185,9 +181,7 @@ def test_names_in_shared_namespaces(name: bytes, write: bool, expected: str) -> 
     assert repr(classify(name, write=write, own_net=False, own_ipc=False)) == expected
 
 
-@given(
-    st.lists(st.sampled_from([b"proc", b"sys", b"1", b"self", b"fd", b"task", b"", b"..", b"\xff", b"net"]))
-)
+@given(st.lists(st.sampled_from([b"proc", b"sys", b"1", b"self", b"fd", b"task", b"", b"..", b"\xff", b"net"])))
 @example([b"proc", b"1", b"task"])
 def test_any_name(parts: list[bytes]) -> None:
     assert isinstance(classify(b"/" + b"/".join(parts)), Native | Deny | Synth)
@@ -237,9 +231,7 @@ def test_memory_without_a_limit_is_the_hosts_size_less_own_usage() -> None:
 )
 def test_memory_limit(level: Mapping[bytes, bytes]) -> None:
     memory = meminfo(fake(level))
-    assert {
-        name: memory[name] // 1024 for name in ("MemTotal", "MemFree", "MemAvailable", "Cached", "AnonPages")
-    } == {
+    assert {name: memory[name] // 1024 for name in ("MemTotal", "MemFree", "MemAvailable", "Cached", "AnonPages")} == {
         "MemTotal": 512,
         "MemFree": 312,
         "MemAvailable": 392,
@@ -411,10 +403,7 @@ def test_mounts_and_mountstats() -> None:
     assert mounts[0] == b"ext4 / ext4 rw,relatime,idmapped 0 0"
     assert mounts[3] == b"tmpfs /tmp tmpfs rw,size=65536k,mode=755 0 0"
     assert mounts[4] == b"ext4 /data\\040dir ext4 ro 0 0"
-    assert (
-        generate(b"mountstats", view, 5).splitlines()[4]
-        == b"device ext4 mounted on /data\\040dir with fstype ext4"
-    )
+    assert generate(b"mountstats", view, 5).splitlines()[4] == b"device ext4 mounted on /data\\040dir with fstype ext4"
 
 
 def test_every_live_mount_is_rewritten() -> None:
@@ -460,9 +449,7 @@ def test_every_key_leads_to_its_text() -> None:
         assert entry is not None
         assert entry.nodeid == nodeid
         assert entry.mode & 0o170000 == 0o100000
-    assert (
-        len(nodes) == len(every_synth()) == len(proctext.ROOT) + len(sysctl.SYNTHESISED) + len(proctext.TASK)
-    )
+    assert len(nodes) == len(every_synth()) == len(proctext.ROOT) + len(sysctl.SYNTHESISED) + len(proctext.TASK)
 
 
 def test_sched_without_moments() -> None:
@@ -470,9 +457,7 @@ def test_sched_without_moments() -> None:
     assert generate(b"sched", view, 3) == b"a (1)\nprio : 120\n"
 
 
-@pytest.mark.parametrize(
-    "path", [b"meminfo", b"proc/1/status", b"proc/01/cgroup", b"proc/0", b"proc/x", b"proc//x", b""]
-)
+@pytest.mark.parametrize("path", [b"meminfo", b"proc/1/status", b"proc/01/cgroup", b"proc/0", b"proc/x", b"proc//x", b""])
 def test_other_names_are_absent(path: bytes) -> None:
     assert walk(Tree(fake()), 1, path) is None
 
@@ -710,9 +695,7 @@ def run_tools(box: Container, directory: str) -> dict[str, str]:
     }
     for tool, command in commands.items():
         if shutil.which(command[0]):
-            done = subprocess.run(
-                command, check=False, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}
-            )
+            done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
             assert (done.returncode, done.stderr) == (0, ""), (tool, done)
             output[tool] = done.stdout
     return output

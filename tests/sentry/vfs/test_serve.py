@@ -101,9 +101,7 @@ def connection(tree: Counter, bugs: list[Exception]) -> Connection:
     [(7, 45, 0), (7, 31, 0), (8, 0, 0), (7, 30, errno.EPROTO), (6, 99, errno.EPROTO)],
 )
 def test_init_takes_7_31_and_later(connection: Connection, major: int, minor: int, expected: int) -> None:
-    error, body = answer(
-        connection.receive(request(fuse.INIT, struct.pack("<IIII", major, minor, 65536, 0xFFFF)))
-    )
+    error, body = answer(connection.receive(request(fuse.INIT, struct.pack("<IIII", major, minor, 65536, 0xFFFF))))
     assert error == expected
     if not error:
         assert struct.unpack_from("<II", body) == (7, 31)
@@ -163,9 +161,7 @@ def test_a_sequential_reader_sees_one_text_and_a_rewinding_one_fresh_ones(connec
     assert read(2, 8) == b"2: " + b"x" * 37  # still its own text
 
 
-def test_texts_kept_are_bounded(
-    connection: Connection, tree: Counter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_texts_kept_are_bounded(connection: Connection, tree: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuse, "_SNAPSHOT_BYTES", 1000)
     for handle in range(1, 101):
         connection.receive(request(fuse.READ, read_body(handle, 0), nodeid=2))
@@ -177,13 +173,9 @@ def test_texts_kept_are_bounded(
     assert (connection._held, connection._snapshots) == (0, {})
 
 
-def test_a_text_larger_than_the_bound_is_still_served(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_text_larger_than_the_bound_is_still_served(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuse, "_SNAPSHOT_BYTES", 10)
-    assert answer(connection.receive(request(fuse.READ, read_body(1, 0), nodeid=2)))[1].startswith(
-        b"reading 1"
-    )
+    assert answer(connection.receive(request(fuse.READ, read_body(1, 0), nodeid=2)))[1].startswith(b"reading 1")
     assert connection._held == 0
 
 
@@ -295,9 +287,7 @@ def test_opened_for_others_and_read_by_others(in_container: Inside) -> None:
         fd = os.open("count", os.O_RDONLY, dir_fd=root)
         assert errno_of(lambda: os.open("note", os.O_WRONLY, dir_fd=root)) == errno.EACCES
         box.libc.setfsuid(0)
-        cat = subprocess.run(
-            ["cat"], stdin=fd, capture_output=True, user=1000, group=1000, extra_groups=[], check=True
-        )
+        cat = subprocess.run(["cat"], stdin=fd, capture_output=True, user=1000, group=1000, extra_groups=[], check=True)
         return cat.stdout.decode()
 
     assert in_container(inside).startswith("reading 1: ")

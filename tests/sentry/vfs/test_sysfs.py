@@ -16,9 +16,7 @@ from sentry.vfs.sysfs import LOOPBACK, Interface, Symlink, tree
 
 HOST_PROC = {
     b"meminfo": b"MemTotal:       8192000 kB\nSwapTotal:  0 kB\n",
-    b"cpuinfo": b"".join(
-        b"processor\t: %d\nvendor_id\t: GenuineIntel\nmodel name\t: Some CPU\n\n" % n for n in range(64)
-    ),
+    b"cpuinfo": b"".join(b"processor\t: %d\nvendor_id\t: GenuineIntel\nmodel name\t: Some CPU\n\n" % n for n in range(64)),
 }
 
 
@@ -125,9 +123,7 @@ def test_lscpu_understands_it(tmp_path: Path) -> None:
             os.symlink(node.target, sys + b"/" + path)
         else:
             Path(os.fsdecode(sys + b"/" + path)).write_bytes(node)
-    done = subprocess.run(
-        ["lscpu", "--sysroot", str(tmp_path)], check=True, capture_output=True, text=True, env={"LC_ALL": "C"}
-    )
+    done = subprocess.run(["lscpu", "--sysroot", str(tmp_path)], check=True, capture_output=True, text=True, env={"LC_ALL": "C"})
     rows = dict(re.findall(r"^ *([^:]+): +(.*)$", done.stdout, re.MULTILINE))
     assert rows["On-line CPU(s) list"] == "0-2"
     assert rows["Socket(s)"] == "1"
