@@ -60,9 +60,7 @@ def _write(out: Any, value: Any, indent: str | None, newline: str) -> None:
         raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _write_many(
-    out: Any, brackets: str, items: list[tuple[str | None, Any]], indent: str | None, newline: str
-) -> None:
+def _write_many(out: Any, brackets: str, items: list[tuple[str | None, Any]], indent: str | None, newline: str) -> None:
     if not items:
         out(brackets)
         return

@@ -78,9 +78,7 @@ class Option:
             return int(text)
         if self.choices and text not in self.choices:
             wanted = ", ".join(self.choices)
-            raise BadValue(
-                self.refusal.format(text) or f'invalid value "{text}" for flag -{self.name}: one of {wanted}'
-            )
+            raise BadValue(self.refusal.format(text) or f'invalid value "{text}" for flag -{self.name}: one of {wanted}')
         return text
 
 

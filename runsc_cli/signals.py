@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from runsc_cli.errors import UnknownSignal
 
-# x86_64, include/uapi/asm-generic/signal.h
-_NAMES = {
-    name: number
-    for number, name in enumerate(
-        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP "
-        "TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS".split(),
-        start=1,
-    )
-} | {"IOT": 6, "CLD": 17, "POLL": 29}
+# x86_64, include/uapi/asm-generic/signal.h: 1 to 31
+_ORDER = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ "
+    "VTALRM PROF WINCH IO PWR SYS"
+)
+_NAMES = {name: number for number, name in enumerate(_ORDER.split(), start=1)} | {"IOT": 6, "CLD": 17, "POLL": 29}
 
 # The kernel's range less the two (three with an old libc) that libc keeps for itself: signal(7).
 SIGRTMIN, SIGRTMAX = 34, 64

@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.context import Context
     from runsc_cli.options import Options
+    from sentry.syscalls.table import Disposition
 
 FIELDS = ("name", "number", "standard", "strict", "support", "note")
 
@@ -35,8 +36,27 @@ def records() -> list[dict[str, object]]:
     """The table's rows, a record each."""
     from sentry.syscalls.table import ROWS
 
-    return [{field: _plain(getattr(row, field)) for field in FIELDS} for row in ROWS]
+    return [
+        {
+            "name": row.name,
+            "number": row.number,
+            "standard": fate(row.standard),
+            "strict": fate(row.strict),
+            "support": row.support,
+            "note": row.note,
+        }
+        for row in ROWS
+    ]
 
 
-def _plain(value: object) -> object:
-    return value if isinstance(value, int) else str(value)
+def fate(disposition: Disposition) -> str:
+    """native, mediated, the errno of a refusal; "native or ..." where the arguments decide."""
+    from errno import errorcode
+
+    from sentry.syscalls.table import Denied, NativeIf
+
+    if isinstance(disposition, NativeIf):
+        return f"native or {fate(disposition.otherwise)}"
+    if isinstance(disposition, Denied):
+        return errorcode[disposition.errno]
+    return type(disposition).__name__.lower()

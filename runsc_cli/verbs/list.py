@@ -10,8 +10,8 @@ from runsc_cli.jsontext import dumps
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.context import Context
-    from runsc_cli.options import Options
     from runsc_cli.errors import PyscError
+    from runsc_cli.options import Options
     from runsc_cli.state import Container
 
 _HEADER = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from stand_ins import Answer
 
 from runsc_cli.main import main
 from runsc_cli.process import Process
@@ -18,24 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    Spawn = Callable[..., subprocess.Popen[str]]
-    Pysc = Callable[..., "Answer"]
-
-
-class Answer:
-    """What a command printed, and its exit code."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def message(self) -> str:
-        """The message of the one line on stderr, in logrus's text format."""
-        lines = self.err.splitlines()
-        assert len(lines) == 1, self.err
-        return lines[0].partition(" msg=")[2].removeprefix('"').removesuffix('"').replace('\\"', '"')
+    from stand_ins import Pysc, Spawn
 
 
 @pytest.fixture
@@ -63,9 +46,7 @@ def spawn() -> Iterator[Spawn]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*argv: str) -> subprocess.Popen[str]:
-        started.append(
-            subprocess.Popen(argv or ("sleep", "infinity"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        )
+        started.append(subprocess.Popen(argv or ("sleep", "infinity"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         return started[-1]
 
     yield start
@@ -89,14 +70,6 @@ def running(store: Store, spawn: Spawn) -> Callable[[str], Container]:
         return container
 
     return make
-
-
-def stop(container: Container) -> None:
-    """End a container's init and wait until it has, without reaping it: nobody may ever do that."""
-    init = container.state.init
-    assert init is not None
-    os.kill(init.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, init.pid, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.fixture
@@ -128,8 +101,3 @@ def cgroup(request: pytest.FixtureRequest) -> Iterator[str]:
     yield path
     for directory, _, _ in os.walk(path, topdown=False):
         os.rmdir(directory)
-
-
-def enter(cgroup: str, pid: int) -> None:
-    with open(f"{cgroup}/cgroup.procs", "w") as procs:
-        procs.write(str(pid))

@@ -121,8 +121,8 @@ def test_both_readers_agree_about_any_command_line(argv: list[str]) -> None:
 
 
 def test_a_containerd_call() -> None:
-    argv = "--root /r --log /b/log.json --log-format json create --bundle /b --pid-file /b/init.pid web".split()
-    call = scan(argv)
+    line = "--root /r --log /b/log.json --log-format json create --bundle /b --pid-file /b/init.pid web"
+    call = scan(line.split())
     assert call is not None
     assert call.verb == "create"
     assert call.globals == defaults(GLOBAL, root="/r", log="/b/log.json", log_format="json")

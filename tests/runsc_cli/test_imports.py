@@ -51,15 +51,13 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize("verb", BUDGET)
-def test_a_verb_imports_what_it_needs_and_no_more(
-    verb: str, store: Store, running: Callable[..., Container]
-) -> None:
+def test_a_verb_imports_what_it_needs_and_no_more(verb: str, store: Store, running: Callable[..., Container]) -> None:
     running()
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM, "--root", store.root, *CALLS[verb]], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
-    assert set(answer.stderr.split()) == EVERY | BUDGET[verb]
+    assert set(answer.stderr.split()) <= EVERY | BUDGET[verb]
 
 
 def test_an_error_costs_no_more_than_an_answer(tmp_path: Path) -> None:
@@ -68,4 +66,4 @@ def test_an_error_costs_no_more_than_an_answer(tmp_path: Path) -> None:
     answer = subprocess.run([sys.executable, "-c", PROGRAM, *argv], capture_output=True, text=True, check=False)
     message, modules = answer.stderr.splitlines()
     assert message == "container does not exist"
-    assert set(modules.split()) == EVERY | BUDGET["state"]
+    assert set(modules.split()) <= EVERY | BUDGET["state"]

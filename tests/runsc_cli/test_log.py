@@ -31,9 +31,7 @@ def test_the_json_format_has_runcs_keys_in_its_order() -> None:
     assert list(json.loads(line).items()) == [("level", "error"), ("msg", "two\nlines é"), ("time", WHEN)]
 
 
-def test_a_file_is_appended_to_and_stderr_is_told_plainly(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_is_appended_to_and_stderr_is_told_plainly(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "log.json"
     path.write_text("earlier\n")
     Log(str(path), "json").fatal("container not running")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Pysc
+    from stand_ins import Pysc
 
 PYSC = [sys.executable, "-m", "runsc_cli.main"]
 
@@ -125,7 +125,7 @@ def test_ctrl_c_is_silent(pysc: Pysc, verb: Callable[..., None]) -> None:
 
 def test_an_unknown_verb_has_code_3(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bogus"]) == 3
-    assert capfd.readouterr().err.endswith(' level=error msg="No help topic for \'bogus\'\\n"\n')
+    assert capfd.readouterr().err.endswith(" level=error msg=\"No help topic for 'bogus'\\n\"\n")
 
 
 def test_a_reader_that_went_away_is_no_error() -> None:

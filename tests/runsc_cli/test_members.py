@@ -5,7 +5,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import enter
+from stand_ins import enter
 
 from runsc_cli import members as m
 from runsc_cli.errors import StillAlive
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Spawn
+    from stand_ins import Spawn
+
 
 def state(**fields: object) -> State:
     state = State("web")
@@ -111,10 +112,7 @@ def test_kill_all_ends_what_is_frozen(cgroup: str, spawn: Spawn) -> None:
 
 def test_kill_all_outruns_processes_that_keep_forking(cgroup: str, spawn: Spawn) -> None:
     # Each generation forks the next and ends: a list of pids is out of date when it has been read.
-    chain = (
-        "import os\nprint('ready', flush=True)\n"
-        "while True:\n    pid = os.fork()\n    if pid:\n        os._exit(0)\n"
-    )
+    chain = "import os\nprint('ready', flush=True)\nwhile True:\n    pid = os.fork()\n    if pid:\n        os._exit(0)\n"
     for _ in range(3):
         child = spawn("sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec python3 -I -S -c "$1"', cgroup, chain)
         assert child.stdout is not None

@@ -9,7 +9,7 @@ import pytest
 from runsc_cli.process import Process, end, exited
 
 if TYPE_CHECKING:
-    from conftest import Spawn
+    from stand_ins import Spawn
 
 
 def test_a_process_is_alive_until_it_ends_reaped_or_not(spawn: Spawn) -> None:

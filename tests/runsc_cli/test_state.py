@@ -7,9 +7,9 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import stop
 from hypothesis import given
 from hypothesis import strategies as st
+from stand_ins import stop
 
 from runsc_cli.errors import (
     ContainerExists,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Spawn
+    from stand_ins import Spawn
 
     Running = Callable[..., Container]
 
@@ -287,9 +287,7 @@ def test_one_of_many_that_remove_at_once_wins(store: Store) -> None:
     assert codes == [0] + [1] * 7
 
 
-def test_create_survives_a_delete_that_takes_it_for_half_made(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_create_survives_a_delete_that_takes_it_for_half_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between mkdir(2) and flock(2) the directory looks like the remains of a create that died."""
     take_lock = Container._take_lock
     raced: list[bool] = []

@@ -111,7 +111,7 @@ def test_the_exit_code(script: str, code: int, start: Start) -> None:
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH", "CONT", "TSTP", "ALRM"])
 def test_signals_are_passed_on(name: str, start: Start) -> None:
     reading, writing = os.pipe()
-    script = f"trap 'kill $!; exit 21' {name}; sleep infinity & echo ready; while :; do wait; done"
+    script = f"trap 'kill -9 $!; exit 21' {name}; sleep infinity & echo ready; while :; do wait; done"
 
     def act() -> int:
         with Signals() as signals:
@@ -261,7 +261,7 @@ def test_the_callers_terminal_is_raw_meanwhile_and_as_before_then(start: Start) 
 
 def test_ctrl_c_is_the_containers(start: Start) -> None:
     outer, terminal = os.openpty()
-    script = "trap 'kill $!; exit 9' INT; sleep infinity & echo ready; while :; do wait; done"
+    script = "trap 'kill -9 $!; exit 9' INT; sleep infinity & echo ready; while :; do wait; done"
     supervisor = start(on_a_pty(script), terminal, terminal)
     read_until(outer, b"ready\r\n")
     os.write(outer, b"\x03")

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import enter
+from stand_ins import enter
 
 from runsc_cli.errors import HostError
 from runsc_cli.process import Process
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Spawn
+    from stand_ins import Spawn
 
     from runsc_cli.state import Container, Store
 
@@ -57,9 +57,7 @@ def test_destroy_can_be_repeated_after_it_was_interrupted(
     assert os.listdir(store.root) == []
 
 
-def test_destroy_spares_whoever_has_the_pid_of_a_sentry_that_died(
-    running: Callable[..., Container], spawn: Spawn
-) -> None:
+def test_destroy_spares_whoever_has_the_pid_of_a_sentry_that_died(running: Callable[..., Container], spawn: Spawn) -> None:
     stranger = spawn()
     with running().lock() as container:
         container.state.sentry = Process(stranger.pid, Process.of(stranger.pid).start - 1)
@@ -72,9 +70,7 @@ def test_a_cgroup_that_is_gone_is_removed(tmp_path: Path) -> None:
     remove_cgroup(str(tmp_path / "none"))
 
 
-def test_a_cgroup_that_stays_busy_is_an_error(
-    cgroup: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cgroup_that_stays_busy_is_an_error(cgroup: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     child = spawn()
     enter(cgroup, child.pid)
     monkeypatch.setattr("runsc_cli.teardown._CGROUP_TIMEOUT", 0.0)

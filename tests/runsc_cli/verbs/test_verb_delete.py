@@ -4,14 +4,14 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import stop
+from stand_ins import stop
 
 from runsc_cli.state import CREATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Pysc
+    from stand_ins import Pysc
 
     from runsc_cli.state import Container, Store
 
@@ -72,9 +72,7 @@ def test_a_damaged_state_needs_force(pysc: Pysc, store: Store) -> None:
     assert os.listdir(store.root) == []
 
 
-def test_a_create_that_does_not_finish_is_not_torn_away(
-    pysc: Pysc, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_create_that_does_not_finish_is_not_torn_away(pysc: Pysc, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runsc_cli.verbs.delete._LOCK_TIMEOUT", 0.0)
     with store.create("web") as container:
         answer = pysc("delete", "--force", "web")

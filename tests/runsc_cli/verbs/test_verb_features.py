@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from runsc_cli.version import SPEC_VERSION
 
 if TYPE_CHECKING:
-    from conftest import Pysc
+    from stand_ins import Pysc
 
 
 def test_the_form_is_the_specifications(pysc: Pysc) -> None:

@@ -5,12 +5,12 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import stop
+from stand_ins import stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Pysc
+    from stand_ins import Pysc
 
     from runsc_cli.state import Container, Store
 

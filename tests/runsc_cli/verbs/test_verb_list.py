@@ -5,16 +5,16 @@ import os
 from pwd import getpwuid
 from typing import TYPE_CHECKING
 
-from conftest import stop
 from hypothesis import given
 from hypothesis import strategies as st
+from stand_ins import stop
 
 from runsc_cli.verbs.list import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Pysc
+    from stand_ins import Pysc
 
     from runsc_cli.state import Container, Store
 
@@ -57,9 +57,7 @@ def test_quiet_prints_ids(pysc: Pysc, running: Callable[..., Container]) -> None
     assert pysc("list", "--quiet").out == "a\nb\n"
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_listed(
-    pysc: Pysc, store: Store, running: Callable[..., Container]
-) -> None:
+def test_what_cannot_be_read_is_told_and_the_rest_listed(pysc: Pysc, store: Store, running: Callable[..., Container]) -> None:
     running("a")
     with open(running("b").path("state.json"), "w") as file:
         file.write("x")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import stop
+from stand_ins import stop
 
 from runsc_cli.errors import PyscError
 from runsc_cli.verbs.ps import select
@@ -11,7 +11,7 @@ from runsc_cli.verbs.ps import select
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Pysc
+    from stand_ins import Pysc
 
     from runsc_cli.state import Container
 

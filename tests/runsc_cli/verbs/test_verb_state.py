@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from conftest import stop
+from stand_ins import stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Pysc
+    from stand_ins import Pysc
 
     from runsc_cli.state import Container, Store
 

@@ -9,7 +9,7 @@ import pytest
 from runsc_cli.version import SPEC_VERSION, VERSION
 
 if TYPE_CHECKING:
-    from conftest import Pysc
+    from stand_ins import Pysc
 
 
 @pytest.mark.parametrize("argv", [["version"], ["--version"], ["-v"]], ids=str)

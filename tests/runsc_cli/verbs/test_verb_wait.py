@@ -5,10 +5,11 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import stop
+from stand_ins import stop
 
 from runsc_cli.members import in_container
 from runsc_cli.process import Process
+from runsc_cli.process import exited as process_exited
 from runsc_cli.verbs import wait
 from runsc_cli.verbs.wait import wait_for
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from conftest import Pysc, Spawn
+    from stand_ins import Pysc, Spawn
 
     from runsc_cli.state import Container, Store
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
     """Makes something happen once the wait has begun."""
-    exited = wait.exited
+    exited = process_exited
 
     def arrange(act: Callable[[], object]) -> None:
         def acting(pidfds: list[int], timeout: float | None) -> bool:
@@ -45,9 +46,7 @@ def end_input(child: subprocess.Popen[str]) -> None:
     child.stdin = None
 
 
-def test_it_waits_and_tells_the_status(
-    pysc: Pysc, running: Callable[..., Container], meanwhile: Meanwhile
-) -> None:
+def test_it_waits_and_tells_the_status(pysc: Pysc, running: Callable[..., Container], meanwhile: Meanwhile) -> None:
     init = running().state.init
     assert init is not None
     meanwhile(lambda: init.send(signal.SIGTERM))
@@ -75,9 +74,7 @@ def test_the_kernel_remembers_what_was_reaped(spawn: Spawn, meanwhile: Meanwhile
     assert status == 9
 
 
-def test_of_what_was_reaped_before_the_record_is_left(
-    pysc: Pysc, store: Store, running: Callable[..., Container]
-) -> None:
+def test_of_what_was_reaped_before_the_record_is_left(pysc: Pysc, store: Store, running: Callable[..., Container]) -> None:
     container = running()
     stop(container)
     assert container.state.init is not None
