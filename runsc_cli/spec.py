@@ -1,9 +1,13 @@
-"""config.json: from the bundle's file to a checked value; and the one that `pysc spec` writes."""
+"""config.json: from the bundle's file to a checked value (config.md, bundle.md).
+
+The file is anybody's: a directory, a FIFO, 20 MB of brackets. It is opened without blocking, read up to a bound, and whatever is
+wrong with it is a SpecError that names the field.
+"""
 
 from __future__ import annotations
 
 import os
-from stat import S_ISREG
+from stat import S_ISFIFO, S_ISREG
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -11,7 +15,6 @@ import msgspec
 from runsc_cli.errors import HostError, PyscError, SpecError
 from runsc_cli.oci.check import check, check_process
 from runsc_cli.oci.model import Process, Spec
-from runsc_cli.version import SPEC_VERSION
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,98 +37,105 @@ class Loaded:
 
 def load(bundle: str) -> Loaded:
     """The config of a bundle. Raises SpecError with the field's path, PyscError for the file."""
-    raw = _read(os.path.join(bundle, "config.json"))
-    spec = _decode(raw, Spec)
+    return parse(read(os.path.join(bundle, "config.json")))
+
+
+def parse(raw: bytes) -> Loaded:
+    """The config that `raw` holds. Raises SpecError."""
+    spec = decode(raw, Spec)
     return Loaded(spec, check(spec))
 
 
 def load_process(path: str) -> Process:
-    """A process alone: `exec --process FILE`."""
-    process = _decode(_read(path), Process)
+    """A process alone: `exec --process FILE`, where FILE may be a pipe, as a shell's <(...) is."""
+    process = decode(read(path, pipe=True), Process, "process")
     check_process(process, "process")
     return process
 
 
-def _read(path: str) -> bytes:
+def read(path: str, *, pipe: bool = False) -> bytes:
+    """A regular file, or with `pipe` also what comes through a FIFO until its writers close it. Raises PyscError."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hold us
-    except FileNotFoundError:
-        raise PyscError(f"JSON specification file {path} not found: name the bundle with --bundle, or write one with 'pysc spec'") from None
-    except OSError as e:
-        raise HostError("open", path, e) from None
-    with os.fdopen(fd, "rb") as f:
+        # O_NONBLOCK: a FIFO without a writer must not hold us, nor a device
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        raise HostError("open", path, error) from None
+    try:
         facts = os.fstat(fd)
-        if not S_ISREG(facts.st_mode):
-            raise PyscError(f"{path} is not a regular file")
-        if facts.st_size > MAX_SIZE:
-            raise PyscError(f"{path} has {facts.st_size} bytes: more than {MAX_SIZE} are not read")
-        return f.read(MAX_SIZE + 1)
+        if pipe and S_ISFIFO(facts.st_mode):
+            os.set_blocking(fd, True)
+        elif not S_ISREG(facts.st_mode):
+            raise PyscError(f"{path} is not a regular file: it has to hold JSON as `pysc spec` writes it")
+        data = bytearray()
+        while len(data) <= MAX_SIZE:
+            piece = os.read(fd, min(max(facts.st_size, 1 << 16), MAX_SIZE) + 1)
+            if not piece:
+                return bytes(data)
+            data += piece
+    except OSError as error:
+        raise HostError("read", path, error) from None
+    finally:
+        os.close(fd)
+    raise PyscError(f"{path} is larger than {MAX_SIZE >> 20} MiB: no config is")
 
 
-def _decode(raw: bytes, kind: type[T]) -> T:
+def decode(raw: bytes, kind: type[T], at: str = "") -> T:
+    """`raw` as a value of `kind`. `at` is what the paths in errors begin with. Raises SpecError."""
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError as e:
-        why, _, path = str(e).partition(" - at `$")
-        raise SpecError(path.rstrip("`").lstrip("."), why[:1].lower() + why[1:]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-        text = str(e)
-        raise SpecError("config.json", f"no JSON: {text[:1].lower()}{text[1:]}") from None
+        try:
+            value = msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError as error:
+            if "got `null`" not in str(error):
+                raise
+            # Go, in which every engine is written, reads null as "not given" and may write it for an empty list.
+            value = msgspec.convert(_without_nulls(msgspec.json.decode(raw)), kind)
+    except msgspec.ValidationError as error:
+        raise _error(str(error), at) from None
+    except RecursionError:
+        raise SpecError(at, "nested too deep to be a config") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        text = str(error).removeprefix("JSON is malformed: ")
+        raise SpecError(at, f"no JSON: {text[:1].lower()}{text[1:]}") from None
+    # No string of a config can hold it: all of them become C strings.
+    if b"\\u0000" in raw:
+        _refuse_nul(msgspec.to_builtins(value), at)
+    return value
 
 
-_CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+def _error(text: str, at: str) -> SpecError:
+    """msgspec's "Expected `array`, got `str` - at `$.process.args`", as ours."""
+    why, _, path = text.partition(" - at `")
+    field = path.rstrip("`").removeprefix("$").removeprefix(".")
+    if why.startswith("Object missing required field `"):
+        field = f"{field}.{why.split('`')[1]}".removeprefix(".")
+        why = "is missing: the specification requires it"
+    # msgspec does not say which key of a map it was
+    field = field.replace("[...]", "[]")
+    return SpecError(".".join(filter(None, (at, field))), why[:1].lower() + why[1:].replace("`", ""))
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _refuse_nul(value: Any, at: str) -> None:
+    if isinstance(value, str) and "\0" in value:
+        raise SpecError(at, f"{value!r} contains a NUL character")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_nul(key, at)
+            _refuse_nul(item, f"{at}.{key}".removeprefix("."))
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _refuse_nul(item, f"{at}[{i}]")
 
 
 def default_spec(rootless: bool = False, args: list[str] | None = None) -> dict[str, Any]:
-    """What `pysc spec` writes: runc's default."""
-    mounts: list[dict[str, Any]] = [
-        {"destination": "/proc", "type": "proc", "source": "proc"},
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
-        {
-            "destination": "/dev/pts",
-            "type": "devpts",
-            "source": "devpts",
-            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *([] if rootless else ["gid=5"])],
-        },
-        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
-        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
-        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
-        {
-            "destination": "/sys/fs/cgroup",
-            "type": "cgroup",
-            "source": "cgroup",
-            "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
-        },
-    ]
-    namespaces = [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount", "cgroup")]
-    linux: dict[str, Any] = {
-        "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-        "namespaces": namespaces,
-        "maskedPaths": [
-            *("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
-            *("/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"),
-        ],
-        "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-    }
-    if rootless:
-        linux["uidMappings"] = [{"containerID": 0, "hostID": os.geteuid(), "size": 1}]
-        linux["gidMappings"] = [{"containerID": 0, "hostID": os.getegid(), "size": 1}]
-        namespaces[1:2] = [{"type": "user"}]
-        del linux["resources"]
-    return {
-        "ociVersion": SPEC_VERSION,
-        "process": {
-            "terminal": args is None,
-            "user": {"uid": 0, "gid": 0},
-            "args": args or ["sh"],
-            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
-            "cwd": "/",
-            "capabilities": {k: list(_CAPABILITIES) for k in ("bounding", "effective", "permitted")},
-            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
-            "noNewPrivileges": True,
-        },
-        "root": {"path": "rootfs", "readonly": True},
-        "hostname": "pysc",
-        "mounts": mounts,
-        "linux": linux,
-    }
+    """What `pysc spec` writes."""
+    from runsc_cli.oci.default import default_spec as make
+
+    return make(rootless, args, os.geteuid(), os.getegid())

@@ -1,9 +1,9 @@
 """The OCI runtime specification's config.json for Linux (config.md, config-linux.md; versions 1.0 to 1.3), as values.
 
-Every property that concerns Linux is here, whether or not pysc can enforce it: what a config asks for is lost
-nowhere; runsc_cli/oci/check.py decides what makes sense, enforce.py what pysc cannot do. Properties the specification does not know are
-ignored, as it demands. Attributes carry the specification's names in snake case; msgspec.json.encode() gives the
-JSON back. Widths are checked by the decoder; what a field may *say* is checked in check.py.
+Every property that concerns Linux is here, whether or not pysc can enforce it: what a config asks for is lost nowhere.
+check.py decides what makes sense, enforce.py what pysc cannot do. Properties that the specification does not know are
+ignored, as it demands. Attributes carry the specification's names in snake case; msgspec.json.encode() gives the JSON
+back. Types and widths are checked by the decoder.
 
 The annotations are evaluated here, on import, and not kept as strings (no `from __future__ import annotations`):
 msgspec needs the types, and compiling 200 strings costs 3 ms of every `pysc create`.
@@ -49,14 +49,14 @@ class _Object(Struct, frozen=True, omit_defaults=True, rename=_spelling):
 # --- process ---
 
 
-class Box(_Object):
+class Box(_Object, frozen=True):
     """consoleSize: struct winsize, in characters."""
 
     height: U32
     width: U32
 
 
-class User(_Object):
+class User(_Object, frozen=True):
     """Ids as the container sees them; umask None: the one of whoever called pysc."""
 
     uid: U32 = 0
@@ -66,7 +66,7 @@ class User(_Object):
     username: str = ""
 
 
-class Capabilities(_Object):
+class Capabilities(_Object, frozen=True):
     """The five sets of capabilities(7), by name; runsc_cli/capabilities.py has the numbers."""
 
     bounding: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Capabilities(_Object):
     ambient: tuple[str, ...] = ()
 
 
-class Rlimit(_Object):
+class Rlimit(_Object, frozen=True):
     """One setrlimit(2); runsc_cli/rlimits.py has the numbers."""
 
     type: str
@@ -84,14 +84,14 @@ class Rlimit(_Object):
     soft: U64
 
 
-class IOPriority(_Object):
+class IOPriority(_Object, frozen=True):
     """ioprio_set(2)."""
 
     class_: str
     priority: I32 = 0
 
 
-class Scheduler(_Object):
+class Scheduler(_Object, frozen=True):
     """sched_setattr(2)."""
 
     policy: str
@@ -103,14 +103,14 @@ class Scheduler(_Object):
     period: U64 = 0
 
 
-class CPUAffinity(_Object):
+class CPUAffinity(_Object, frozen=True):
     """CPU lists of a process that `exec` adds: before and after it enters the cgroup."""
 
     initial: str = ""
     final: str = ""
 
 
-class Process(_Object):
+class Process(_Object, frozen=True):
     """What is executed in the container, and as whom. `exec --process FILE` reads one alone."""
 
     args: tuple[str, ...] = ()
@@ -134,14 +134,14 @@ class Process(_Object):
 # --- root, mounts, hooks ---
 
 
-class Root(_Object):
+class Root(_Object, frozen=True):
     """The root file system: absolute, or relative to the bundle."""
 
     path: str = ""
     readonly: bool = False
 
 
-class IDMapping(_Object):
+class IDMapping(_Object, frozen=True):
     """A line of /proc/PID/uid_map or gid_map, user_namespaces(7)."""
 
     container_id: U32
@@ -149,7 +149,7 @@ class IDMapping(_Object):
     size: U32
 
 
-class Mount(_Object):
+class Mount(_Object, frozen=True):
     """mount(2); runsc_cli/mount_options.py reads the options."""
 
     destination: str = ""
@@ -165,7 +165,7 @@ class Mount(_Object):
         return self.destination if self.destination.startswith("/") else "/" + self.destination
 
 
-class Hook(_Object):
+class Hook(_Object, frozen=True):
     """A program run at a point of the container's life; timeout in seconds."""
 
     path: str = ""
@@ -174,7 +174,7 @@ class Hook(_Object):
     timeout: I64 | None = None
 
 
-class Hooks(_Object):
+class Hooks(_Object, frozen=True):
     """In the order they are run."""
 
     prestart: tuple[Hook, ...] = ()
@@ -188,7 +188,7 @@ class Hooks(_Object):
 # --- linux.resources ---
 
 
-class DeviceRule(_Object):
+class DeviceRule(_Object, frozen=True):
     """An entry of the devices controller; None and -1 match every number."""
 
     allow: bool = False
@@ -198,7 +198,7 @@ class DeviceRule(_Object):
     access: str = ""
 
 
-class Memory(_Object):
+class Memory(_Object, frozen=True):
     """The memory controller, in bytes; -1 is without limit."""
 
     limit: I64 | None = None
@@ -212,7 +212,7 @@ class Memory(_Object):
     check_before_update: bool | None = None
 
 
-class CPU(_Object):
+class CPU(_Object, frozen=True):
     """The cpu and cpuset controllers; times in microseconds."""
 
     shares: U64 | None = None
@@ -226,13 +226,13 @@ class CPU(_Object):
     idle: I64 | None = None
 
 
-class Pids(_Object):
+class Pids(_Object, frozen=True):
     """The pids controller."""
 
     limit: I64 | None = None
 
 
-class WeightDevice(_Object):
+class WeightDevice(_Object, frozen=True):
     """A weight of one block device."""
 
     major: I64
@@ -241,7 +241,7 @@ class WeightDevice(_Object):
     leaf_weight: U16 | None = None
 
 
-class ThrottleDevice(_Object):
+class ThrottleDevice(_Object, frozen=True):
     """A rate limit of one block device: bytes or operations a second."""
 
     major: I64
@@ -249,7 +249,7 @@ class ThrottleDevice(_Object):
     rate: U64 = 0
 
 
-class BlockIO(_Object):
+class BlockIO(_Object, frozen=True):
     """The blkio (v1) and io (v2) controllers."""
 
     weight: U16 | None = None
@@ -261,35 +261,35 @@ class BlockIO(_Object):
     throttle_write_iops_device: tuple[ThrottleDevice, ...] = ()
 
 
-class HugepageLimit(_Object):
+class HugepageLimit(_Object, frozen=True):
     """The hugetlb controller, for one page size."""
 
     page_size: str
     limit: U64
 
 
-class InterfacePriority(_Object):
+class InterfacePriority(_Object, frozen=True):
     """A line of net_prio.ifpriomap."""
 
     name: str
     priority: U32
 
 
-class NetworkResources(_Object):
+class NetworkResources(_Object, frozen=True):
     """The net_cls and net_prio controllers."""
 
     class_id: U32 | None = None
     priorities: tuple[InterfacePriority, ...] = ()
 
 
-class Rdma(_Object):
+class Rdma(_Object, frozen=True):
     """The rdma controller, for one device."""
 
     hca_handles: U32 | None = None
     hca_objects: U32 | None = None
 
 
-class Resources(_Object):
+class Resources(_Object, frozen=True):
     """linux.resources, and what `update --resources` reads."""
 
     devices: tuple[DeviceRule, ...] = ()
@@ -306,14 +306,14 @@ class Resources(_Object):
 # --- linux ---
 
 
-class Namespace(_Object):
+class Namespace(_Object, frozen=True):
     """One to create, or with a path one to join: namespaces(7)."""
 
     type: str
     path: str = ""
 
 
-class Device(_Object):
+class Device(_Object, frozen=True):
     """mknod(2) inside the container."""
 
     path: str = ""
@@ -325,7 +325,7 @@ class Device(_Object):
     gid: U32 | None = None
 
 
-class SeccompArg(_Object):
+class SeccompArg(_Object, frozen=True):
     """A comparison on one argument of a syscall."""
 
     index: U32
@@ -334,7 +334,7 @@ class SeccompArg(_Object):
     value_two: U64 = 0
 
 
-class SeccompRule(_Object):
+class SeccompRule(_Object, frozen=True):
     """An entry of linux.seccomp.syscalls."""
 
     names: tuple[str, ...] = ()
@@ -343,7 +343,7 @@ class SeccompRule(_Object):
     args: tuple[SeccompArg, ...] = ()
 
 
-class Seccomp(_Object):
+class Seccomp(_Object, frozen=True):
     """The profile the container brings, in libseccomp's words: seccomp(2)."""
 
     default_action: str = ""
@@ -355,21 +355,21 @@ class Seccomp(_Object):
     syscalls: tuple[SeccompRule, ...] = ()
 
 
-class TimeOffset(_Object):
+class TimeOffset(_Object, frozen=True):
     """A line of /proc/PID/timens_offsets, time_namespaces(7)."""
 
     secs: I64 = 0
     nanosecs: U32 = 0
 
 
-class Personality(_Object):
+class Personality(_Object, frozen=True):
     """personality(2)."""
 
     domain: str = ""
     flags: tuple[str, ...] = ()
 
 
-class IntelRdt(_Object):
+class IntelRdt(_Object, frozen=True):
     """resctrl: cache and memory bandwidth of Intel's Resource Director Technology."""
 
     clos_id: str = ""
@@ -381,7 +381,7 @@ class IntelRdt(_Object):
     enable_mbm: bool = False
 
 
-class MemoryPolicy(_Object):
+class MemoryPolicy(_Object, frozen=True):
     """set_mempolicy(2)."""
 
     mode: str = ""
@@ -389,13 +389,13 @@ class MemoryPolicy(_Object):
     flags: tuple[str, ...] = ()
 
 
-class NetDevice(_Object):
+class NetDevice(_Object, frozen=True):
     """A network device of the host that moves into the container; name: what it is called there."""
 
     name: str = ""
 
 
-class Linux(_Object):
+class Linux(_Object, frozen=True):
     """The section that only Linux has."""
 
     namespaces: tuple[Namespace, ...] = ()
@@ -421,7 +421,7 @@ class Linux(_Object):
         return next((each for each in self.namespaces if each.type == kind), None)
 
 
-class Spec(_Object):
+class Spec(_Object, frozen=True):
     """config.json."""
 
     oci_version: str

@@ -1,0 +1,97 @@
+"""What makes sense in a config and pysc cannot do: refused, not ignored.
+
+One row a field; who teaches pysc to do it takes the row out. Whatever only adds to the isolation that was asked for
+is a warning and is in check.py.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runsc_cli import mount_options
+from runsc_cli.errors import SpecError
+from sentry.abi import MS_REMOUNT
+
+if TYPE_CHECKING:
+    from runsc_cli.oci.model import Process, Spec
+
+APPARMOR = "/sys/module/apparmor/parameters/enabled"
+
+
+def config(spec: Spec, warnings: list[str]) -> None:
+    """Raises SpecError for the first field that asks for what pysc cannot give."""
+    process(spec.process, "process", warnings)
+    linux = spec.linux
+    rows = (
+        (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
+        (linux.intel_rdt is not None, "linux.intelRdt", "resctrl is not supported: leave it out"),
+        (linux.memory_policy is not None, "linux.memoryPolicy", "is not supported: leave it out, or use resources.cpu.mems"),
+        (linux.net_devices, "linux.netDevices", "moving network devices is not supported: use a CNI plugin or a hook"),
+        (linux.personality is not None and linux.personality.domain != "LINUX", "linux.personality", "only LINUX is supported"),
+    )
+    for asked, field, reason in rows:
+        if asked:
+            raise SpecError(field, reason)
+    for i, namespace in enumerate(linux.namespaces):
+        if namespace.type == "time":
+            raise SpecError(f"linux.namespaces[{i}]", "time namespaces are not supported: leave it out")
+        if namespace.type in ("mount", "pid", "user") and namespace.path:
+            why = f"the sandbox needs a {namespace.type} namespace of its own, it cannot join one: leave the path out"
+            raise SpecError(f"linux.namespaces[{i}].path", why)
+    for kind in ("mount", "pid"):
+        if linux.namespace(kind) is None:
+            raise SpecError("linux.namespaces", f'has none of type "{kind}": the sandbox needs one, add it')
+    for name, field in (("create_container", "createContainer"), ("start_container", "startContainer")):
+        if getattr(spec.hooks, name):
+            raise SpecError(f"hooks.{field}", "hooks inside the container are not supported: use createRuntime")
+    if linux.seccomp is not None:
+        for i, rule in enumerate(linux.seccomp.syscalls):
+            if rule.action == "SCMP_ACT_NOTIFY":
+                why = "the kernel allows one listener a process, and it is the sandbox's"
+                raise SpecError(f"linux.seccomp.syscalls[{i}].action", f"SCMP_ACT_NOTIFY is not supported: {why}")
+    _mounts(spec)
+
+
+def _mounts(spec: Spec) -> None:
+    for i, mount in enumerate(spec.mounts):
+        options = mount_options.parse(mount.options)
+        if options.flags & MS_REMOUNT:
+            raise SpecError(f"mounts[{i}].options", "remount is not supported: give the options to the mount itself")
+        if ".." in mount.destination.split("/"):
+            raise SpecError(f"mounts[{i}].destination", f"{mount.destination!r} contains '..': write the path without")
+        if mount.uid_mappings and (mount.uid_mappings, mount.gid_mappings) != (
+            spec.linux.uid_mappings,
+            spec.linux.gid_mappings,
+        ):
+            why = "binds are mapped as the container's user namespace is: give the same mapping, or none"
+            raise SpecError(f"mounts[{i}].uidMappings", why)
+
+
+def process(process: Process, at: str, warnings: list[str]) -> None:
+    """The same for a process; `at` is what stands before the fields' names."""
+    rows = (
+        (process.selinux_label, "selinuxLabel", "SELinux labels are not supported: leave it out"),
+        (process.scheduler is not None, "scheduler", "is not supported: leave it out, or use linux.resources.cpu"),
+        (process.io_priority is not None, "ioPriority", "is not supported: leave it out, or use linux.resources.blockIO"),
+        (process.exec_cpu_affinity is not None, "execCPUAffinity", "is not supported: use linux.resources.cpu.cpus"),
+    )
+    for asked, field, reason in rows:
+        if asked:
+            raise SpecError(f"{at}.{field}", reason)
+    profile = process.apparmor_profile
+    if profile and profile != "unconfined":
+        if not _host_has_apparmor():
+            raise SpecError(f"{at}.apparmorProfile", f"{profile!r} cannot be applied: this host runs without AppArmor")
+        warnings.append(f"{at}.apparmorProfile: {profile!r} is not applied, the sandbox confines the container instead")
+
+
+def _host_has_apparmor() -> bool:
+    try:
+        fd = os.open(APPARMOR, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.read(fd, 1) == b"Y"
+    finally:
+        os.close(fd)
