@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from sentry.platform import wire
@@ -36,6 +37,6 @@ class GoferClient:
         message = {"op": "setattr", "set": set_, "clear": clear, "propagation": propagation, "recursive": recursive}
         self._ask(message, [target])
 
-    def umount(self, target: int, flags: int) -> None:
-        """umount2(2) of the mount whose root is `target`. Raises OSError."""
-        self._ask({"op": "umount", "flags": flags}, [target])
+    def umount(self, directory: int, name: bytes, flags: int) -> None:
+        """umount2(2) of what is mounted on `name` in `directory`. Raises OSError."""
+        self._ask({"op": "umount", "name": os.fsdecode(name), "flags": flags}, [directory])

@@ -195,7 +195,7 @@ def mount_point(root: int, path: str, mount: int, what: str) -> int:
                         os.mkdir(names[i], 0o755, dir_fd=parent)
                 except OSError as e:
                     hint = ": a symbolic link leads nowhere" if e.errno == errno.EEXIST else ""
-                    raise MountError(f"{what}: make {'/' + prefix!r}: {os.strerror(e.errno).lower()}{hint}") from None
+                    raise MountError(f"{what}: make {'/' + prefix!r}: {os.strerror(e.errno or 0).lower()}{hint}") from None
                 fd = lib.openat2_raw(parent, names[i].encode(), O_PATH | O_NOFOLLOW, 0, 0)
             check(fd, what)
             os.close(parent)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from typing import TYPE_CHECKING
 
 from gofer.mounts import PUT_AT, MountError, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
@@ -17,6 +18,7 @@ from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     CAP_DAC_OVERRIDE,
+    CAP_KILL,
     CAP_SYS_ADMIN,
     CLONE_NEWNS,
     CLONE_NEWUSER,
@@ -27,6 +29,7 @@ from sentry.abi import (
     O_DIRECTORY,
     O_PATH,
     UMOUNT_MNT_DETACH,
+    UMOUNT_NOFOLLOW,
 )
 from sentry.platform import wire
 from sentry.platform._native import ffi, lib
@@ -35,7 +38,7 @@ from sentry.platform.confine import empty_mount, empty_root
 if TYPE_CHECKING:
     from gofer.mounts import Mount
 
-CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE
+CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE | 1 << CAP_KILL
 
 
 class Plan:
@@ -46,8 +49,8 @@ class Plan:
         "devices",
         "links",
         "masked",
-        "mounts",
         "mntns",
+        "mounts",
         "readonly",
         "readonly_root",
         "root_fd",
@@ -169,7 +172,8 @@ def _serve(sock: wire.Socket, init: int) -> None:
                 return
             try:
                 message, fds = wire.recv(sock)
-            except wire.Closed:
+            except wire.Closed:  # the sentry has died: nobody is left to decide for the workload
+                signal.pidfd_send_signal(init, signal.SIGKILL)
                 return
             try:
                 wire.send(sock, {"error": _request(message, fds)})
@@ -212,6 +216,11 @@ def _request(message: dict[str, object], fds: list[int]) -> int:
             0,
         )
     if op == "umount":
-        return -min(lib.umount2_(b"%d" % fds[0], int(str(message["flags"]))), 0)
+        # no link is followed in the last component, and there is only one
+        name = os.fsencode(str(message["name"]))
+        if b"/" in name or name in (b".", b".."):
+            return 22
+        os.fchdir(fds[0])
+        return -min(lib.umount2_(name, int(str(message["flags"])) | UMOUNT_NOFOLLOW), 0)
     return 38
 

@@ -23,7 +23,7 @@ def nodes(procfd: int) -> dict[bytes, Node]:
             proc=proc,
             host=proc,
             cgroup=[],
-            pids=lambda: [],
+            pids=list,
             start=0.0,
             start_realtime=0.0,
             release=b"",

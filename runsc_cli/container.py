@@ -282,9 +282,9 @@ class Creation:
             if kind == "proc":
                 for name, value in sorted(spec.linux.sysctl.items()):
                     path = b"sys/" + name.replace(".", "/").encode()
-                    fd = p.call("openat", made[index], path, os.O_WRONLY, 0, what=f"sysctl {name!r}")
-                    p.call("write", fd, value.encode(), len(value), what=f"sysctl {name!r}")
-                    p.call("close", fd)
+                    file = p.call("openat", made[index], path, os.O_WRONLY, 0, what=f"sysctl {name!r}")
+                    p.call("write", file, value.encode(), len(value), what=f"sysctl {name!r}")
+                    p.call("close", file)
         child = stage.fork(p, clone)
         p = Program()
         fds = {index: stage.take_fd(child[result.index]) for index, result in made.items()}

@@ -65,8 +65,8 @@ def terminal(p: Program, process: Process, console: bool) -> Result:
         p.call("ioctl", slave, _TIOCSWINSZ, size, what="consoleSize")
     p.call("fchown", slave, process.user.uid, -1, what="own the terminal", may_fail=True)
     if console:  # the first terminal of a new devpts instance is number 0
-        fd = p.call("openat", AT_FDCWD, b"/dev/console", O_CREAT | O_CLOEXEC, 0o600, what="/dev/console")
-        p.call("close", fd)
+        made = p.call("openat", AT_FDCWD, b"/dev/console", O_CREAT | O_CLOEXEC, 0o600, what="/dev/console")
+        p.call("close", made)
         p.call("mount", b"/dev/pts/0", b"/dev/console", 0, MS_BIND, 0, what="mount the terminal on /dev/console")
     p.call("ioctl", slave, _TIOCSCTTY, 0, what="controlling terminal")
     for fd in range(3):
@@ -76,13 +76,15 @@ def terminal(p: Program, process: Process, console: bool) -> Result:
 
 
 def limits(p: Program, process: Process) -> None:
-    """Bounding set and umask: what needs capabilities and is not changed by the steps after the filter."""
+    """Bounding set, umask, working directory: what needs capabilities and is not changed by the steps after the filter."""
     allowed = mask(process.capabilities.bounding) if process.capabilities else 0
     for cap in range(LAST_CAP + 1):
         if not allowed >> cap & 1:
             p.call("prctl", PR_CAPBSET_DROP, cap, what="drop a bounding capability", may_fail=True)
     if process.user.umask is not None:
         p.call("umask", process.user.umask)
+    # Before the filter: the sentry cannot read the stage's memory, which is not dumpable.
+    p.call("chdir", os.fsencode(process.cwd), what=f"chdir to cwd ({process.cwd!r}) set in config.json failed")
     p.call("prctl", PR_SET_PDEATHSIG, 0)
 
 
@@ -120,7 +122,7 @@ def filter_and_listener(p: Program, bpf: bytes) -> Result:
 
 
 def identity(p: Program, process: Process) -> None:
-    """User, groups, capabilities, no_new_privs, working directory: as `process` says."""
+    """User, groups, capabilities, no_new_privs: as `process` says."""
     user = process.user
     groups = struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids)
     p.call("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0, what="keep capabilities")
@@ -135,7 +137,6 @@ def identity(p: Program, process: Process) -> None:
     data = struct.pack(
         "<6I", *(v >> shift & 0xFFFFFFFF for shift in (0, 32) for v in (effective, permitted, inheritable))
     )
-    p.call("chdir", os.fsencode(process.cwd), what=f"chdir to cwd ({process.cwd!r}) set in config.json failed")
     p.call("capset", _CAP_HEADER, data, what="process.capabilities")
     p.call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, may_fail=True)
     ambient = mask(caps.ambient) if caps else 0

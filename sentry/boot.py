@@ -129,7 +129,7 @@ class Sentry:
                     return
                 if fd == self._gofer:
                     self._kernel.say("the gofer has died: the container is killed")
-                    signal.pidfd_send_signal(self._init, signal.SIGKILL)  # type: ignore[attr-defined]
+                    signal.pidfd_send_signal(self._init, signal.SIGKILL)
                     return
                 if fd == self._sock.fileno():
                     if not self._request(self._sock):
@@ -181,7 +181,7 @@ class Sentry:
 
 
 def _accept(sock: wire.Socket) -> wire.Socket:
-    fd, _address = sock._accept()
+    fd, _address = sock._accept()  # type: ignore[attr-defined]
     os.set_inheritable(fd, False)
     return wire.Socket(fileno=fd)
 

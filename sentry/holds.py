@@ -89,10 +89,7 @@ class Holds:
             hold.thread = threading.get_ident()
             result = -errno.EINTR
             while result == -errno.EINTR and reply.waiting():
-                if reply.signalled():
-                    result = -ERESTARTSYS
-                else:
-                    result = call()
+                result = -ERESTARTSYS if reply.signalled() else call()
             hold.done = True
             deliver(reply, result)
         except OSError as e:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sentry.creds import CredentialCache
     from sentry.holds import Holds
     from sentry.vfs.proc import Proc
-    from sentry.vfs.procfs import ProcView
+    from sentry.vfs.procview import ProcView
 
 MAX_DENIALS = 512
 """How many different denials are remembered: a workload must not be able to fill our memory."""

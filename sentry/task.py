@@ -85,7 +85,7 @@ class Task:
         length = lib.read_cstr(self.tid, addr, self.path, limit)
         if length < 0:
             raise OSError(-length, "guest string")
-        return ffi.unpack(self.path, length)
+        return bytes(ffi.buffer(self.path, length))
 
     def read(self, addr: int, size: int) -> bytes:
         """Exactly `size` bytes at `addr`. Raises EFAULT. The caller bounds `size`."""
@@ -94,7 +94,7 @@ class Task:
         buffer = ffi.new("char[]", size)
         if lib.read_mem(self.tid, addr, buffer, size) != size:
             raise OSError(errno.EFAULT, "guest memory")
-        return ffi.unpack(buffer, size)
+        return bytes(ffi.buffer(buffer, size))
 
     def write(self, addr: int, data: bytes) -> None:
         """Write `data` at `addr`. Raises EFAULT."""

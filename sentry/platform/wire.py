@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET
+from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socketpair
 from _socket import socket as Socket
-from _socket import socketpair
 from array import array
 from typing import TYPE_CHECKING
 

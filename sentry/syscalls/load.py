@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentry.syscalls import sys_attr, sys_dir, sys_identity, sys_misc, sys_open, sys_socket, sys_stat, table
+from sentry.syscalls import sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_open, sys_socket, sys_stat, table
 from sentry.syscalls.registry import handlers
 
 if TYPE_CHECKING:
     from sentry.dispatch import Handler
 
-FAMILIES = (sys_attr, sys_dir, sys_identity, sys_misc, sys_open, sys_socket, sys_stat)
+FAMILIES = (sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_open, sys_socket, sys_stat)
 
 
 def by_number(profile: str) -> tuple[dict[int, Handler], dict[int, int], dict[int, str]]:

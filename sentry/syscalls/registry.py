@@ -50,7 +50,7 @@ def syscall(*names: str) -> Callable[[F], F]:
     """Register the decorated function as the handler of the system calls `names`."""
 
     def register(function: F) -> F:
-        code = function.__code__  # type: ignore[attr-defined]
+        code = function.__code__
         parameters = code.co_varnames[1 : code.co_argcount]
         unpacked = [_UNPACK[function.__annotations__[p]].format(i=i) for i, p in enumerate(parameters)]
         scope: dict[str, Callable[[Task], object]] = {"f": function}

@@ -171,7 +171,7 @@ def _attributes(flags: int) -> int:
 def _tmpfs_options(options: bytes) -> str:
     for option in filter(None, options.split(b",")):
         key, _, setting = option.partition(b"=")
-        if key not in _TMPFS_OPTIONS or not setting.isalnum() and not setting.rstrip(b"%").isdigit():
+        if key not in _TMPFS_OPTIONS or (not setting.isalnum() and not setting.rstrip(b"%").isdigit()):
             raise OSError(errno.EINVAL, "tmpfs option")
     return options.strip(b",").decode()
 

@@ -80,7 +80,7 @@ class Proc:
         try:
             is_directory = S_ISDIR(task.opened.mode)
             name, verdict = self._classify(fd, flags, is_directory)
-            if verdict is procfs.NATIVE:
+            if isinstance(verdict, procfs.Native):
                 if flags & O_PATH:
                     return os.dup(fd)
                 return self._reopen(task, name, fd, flags)
@@ -95,7 +95,7 @@ class Proc:
         finally:
             os.close(fd)
 
-    def _classify(self, fd: int, flags: int, is_directory: bool) -> tuple[bytes, object]:
+    def _classify(self, fd: int, flags: int, is_directory: bool) -> tuple[bytes, procfs.Native | procfs.Deny | procfs.Synth]:
         found = procfs.reopen(self._root, fd, os.readlink(b"%d" % fd))
         if found is None:
             return b"(no name)", procfs.DENIED

@@ -1,0 +1,12 @@
+"""What _native_build.py declares: each function is native and returns an integer; ffi is cffi's."""
+
+from collections.abc import Callable
+from typing import Any
+
+class _Lib:
+    WALK: int
+    RELATIVE: int
+    def __getattr__(self, name: str) -> Callable[..., int]: ...
+
+lib: _Lib
+ffi: Any

@@ -1,0 +1,204 @@
+"""Containers end to end: what `pysc run`, `exec`, `do` and the lifecycle verbs do with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runsc_cli.spec import default_spec
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(shutil.which("busybox") is None, reason="needs busybox (package busybox-static)"),
+]
+
+PYSC = [sys.executable, "-m", "runsc_cli.main"]
+
+
+class Runtime:
+    """pysc with a state root and a bundle of its own."""
+
+    def __init__(self, tmp: Path, *options: str) -> None:
+        self.root = tmp / "state"
+        self.bundle = tmp / "bundle"
+        self.options = options
+        rootfs = self.bundle / "rootfs"
+        for name in ("bin", "etc", "proc", "sys", "dev", "tmp"):
+            (rootfs / name).mkdir(parents=True)
+        shutil.copy(shutil.which("busybox") or "", rootfs / "bin/busybox")
+        applets = subprocess.run([rootfs / "bin/busybox", "--list"], capture_output=True, text=True, check=True)
+        for applet in applets.stdout.split():
+            if applet != "busybox":
+                os.symlink("busybox", rootfs / "bin" / applet)
+        (rootfs / "etc/secret").write_text("secret\n")
+        (rootfs / "etc/secret").chmod(0o600)
+
+    def config(self, *args: str, **process: object) -> None:
+        spec = default_spec(False, list(args))
+        spec["process"]["terminal"] = False
+        spec["process"].update(process)
+        spec["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]})
+        (self.bundle / "config.json").write_text(json.dumps(spec))
+
+    def __call__(self, *args: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+        command = [*PYSC, "--root", str(self.root), *self.options, *args]
+        return subprocess.run(
+            command, cwd=self.bundle, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=check
+        )
+
+    def sh(self, script: str, **process: object) -> subprocess.CompletedProcess[str]:
+        self.config("sh", "-c", script, **process)
+        return self("run", "box")
+
+
+@pytest.fixture(params=["standard", "strict"])
+def runtime(request, tmp_path):
+    # not below a directory that only root may search: the mounts do not care, and the test shows that
+    runtime = Runtime(tmp_path, "--profile", request.param)
+    yield runtime
+    runtime("delete", "--force", "box")
+    left = [p.name for p in runtime.root.iterdir() if not p.name.startswith(".filter-")] if runtime.root.exists() else []
+    assert left == []
+
+
+def test_output_and_exit_code(runtime):
+    answer = runtime.sh("echo hello; exit 7")
+    assert (answer.stdout, answer.returncode) == ("hello\n", 7)
+
+
+def test_a_signal_becomes_128_and_its_number(runtime):
+    assert runtime.sh("sh -c 'kill -TERM $$'; exit $?").returncode == 143
+
+
+def test_shell_work(runtime):
+    answer = runtime.sh(
+        "cd /tmp; mkdir a; cd a; for i in 1 2 3; do echo $i > f$i; done; mv f1 g; ln -s g l; cat l f2; "
+        "cat <<X\nhere $((6*7))\nX\nrm -r /tmp/a; ls /tmp; echo a | sed s/a/b/"
+    )
+    assert answer.stdout == "1\n2\nhere 42\nb\n", answer.stderr
+
+
+def test_a_fifo_waits_for_its_other_end(tmp_path):
+    runtime = Runtime(tmp_path)
+    answer = runtime.sh("cd /tmp; mkfifo p; (echo through >p) & cat p; wait")
+    assert answer.stdout == "through\n", answer.stderr
+
+
+def test_own_descriptors_through_proc(runtime):
+    answer = runtime.sh("echo x | cat /dev/stdin; ls /proc/self/fd | wc -l; readlink /proc/self/exe; cat /proc/self/comm")
+    assert answer.stdout == "x\n4\n/bin/busybox\ncat\n", answer.stderr
+
+
+def test_the_kernel_checks_permissions_as_for_the_caller(runtime):
+    answer = runtime.sh("cat /etc/secret; touch /etc/x; touch /tmp/mine; ls -n /tmp | grep -c '1000 *1000'", user={"uid": 1000, "gid": 1000})
+    assert answer.stdout == "1\n"
+    assert "/etc/secret': Permission denied" in answer.stderr
+
+
+def test_the_host_is_hidden(runtime):
+    answer = runtime.sh("cat /proc/cmdline /proc/version /proc/mounts /proc/self/mountinfo; hostname; ps; cat /proc/kcore")
+    host = Path("/proc/cmdline").read_text().strip()
+    assert host not in answer.stdout
+    assert str(runtime.bundle) not in answer.stdout
+    assert "kcore" in answer.stderr
+
+
+def test_what_a_sandbox_must_not_do(runtime):
+    answer = runtime.sh("unshare -U true; unshare -n true; mount -t tmpfs x /tmp; mknod /tmp/sda b 8 0; echo end")
+    assert answer.stdout == "end\n"
+    assert answer.stderr.count("not permitted") + answer.stderr.count("denied") >= 4, answer.stderr
+
+
+def test_lifecycle(runtime):
+    runtime.config("sleep", "1000")
+    # the container's stdio is the caller's, as with runc: a pipe here would wait for the container
+    command = [*PYSC, "--root", str(runtime.root), "create", "--pid-file", "pid", "box"]
+    subprocess.run(command, cwd=runtime.bundle, check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    state = json.loads(runtime("state", "box").stdout)
+    assert state["status"] == "created"
+    assert (runtime.bundle / "pid").read_text() == str(state["pid"])
+    assert "pysc-init" in Path(f"/proc/{state['pid']}/comm").read_text()
+    assert "memfd" in os.readlink(f"/proc/{state['pid']}/exe")
+    runtime("start", "box", check=True)
+    assert runtime("start", "box").stderr.count("cannot start an already running container") == 1
+    assert json.loads(runtime("state", "box").stdout)["status"] == "running"
+    answer = runtime("exec", "--env", "A=b", "--cwd", "/tmp", "--user", "5:6", "box", "sh", "-c", "id -u; id -g; pwd; echo $A; exit 9")
+    assert (answer.stdout, answer.returncode) == ("5\n6\n/tmp\nb\n", 9)
+    answer = runtime("exec", "box", "/nonexistent")
+    assert answer.returncode == 255
+    assert "stat /nonexistent: no such file or directory" in answer.stderr
+    assert "that is not stopped: running" in runtime("delete", "box").stderr
+    runtime("kill", "--all", "box", "KILL", check=True)
+    assert json.loads(runtime("state", "box").stdout)["status"] == "stopped"
+    runtime("delete", "box", check=True)
+    assert runtime("state", "box").returncode == 1
+
+
+@pytest.mark.parametrize("who", ["sentry", "gofer"])
+def test_the_container_dies_with_its_keepers(runtime, who):
+    runtime.config("sleep", "1000")
+    command = [*PYSC, "--root", str(runtime.root), "run", "--detach", "box"]
+    subprocess.run(command, cwd=runtime.bundle, check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    state = json.loads((runtime.root / "box/state.json").read_text())
+    pidfd = os.pidfd_open(state["init"][0])
+    os.kill(state[who][0], 9)
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    assert poll.poll(10_000), f"the container outlives its {who}"
+    os.close(pidfd)
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["/none"], 'exec: "/none": stat /none: no such file or directory'),
+        (["none"], 'exec: "none": executable file not found in $PATH'),
+        (["/etc/secret"], 'exec: "/etc/secret": permission denied'),
+        (["/etc"], 'exec: "/etc": is a directory'),
+    ],
+)
+def test_what_cannot_be_executed(runtime, args, text):
+    runtime.config(*args)
+    answer = runtime("run", "box")
+    assert text in answer.stderr.replace("\\", "")
+    assert answer.returncode == 1
+    assert not (runtime.root / "box").exists()
+
+
+def test_links_in_the_image_lead_nowhere_else(runtime, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    os.symlink(outside, runtime.bundle / "rootfs/out")
+    runtime.config("ls", "/out/inner")
+    spec = json.loads((runtime.bundle / "config.json").read_text())
+    spec["mounts"].append({"destination": "/out/inner", "type": "tmpfs", "source": "tmpfs"})
+    (runtime.bundle / "config.json").write_text(json.dumps(spec))
+    runtime("run", "box")
+    assert list(outside.iterdir()) == []
+
+
+def test_do(tmp_path):
+    (tmp_path / "given").write_text("here\n")
+    script = (
+        "import os\nprint(open('given').read().strip(), os.getuid())\nopen('new', 'w').write('x')\n"
+        "for p in ('/etc/shadow', '/usr/new', '/root/.profile'):\n"
+        "    try: open(p, 'a' if p == '/usr/new' else 'r')\n    except OSError as e: print(p, e.errno)"
+    )
+    command = [*PYSC, "--root", str(tmp_path / "state"), "do", "--", "python3", "-c", script]
+    answer = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[0] == "here 0"
+    assert "/etc/shadow 13" in answer.stdout
+    assert "/usr/new 30" in answer.stdout
+    assert "/root/.profile 2" in answer.stdout
+    assert "allow with --write /usr/new" in answer.stderr
+    assert not (tmp_path / "new").exists()
