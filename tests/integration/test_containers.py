@@ -85,12 +85,6 @@ def test_shell_work(runtime):
     assert answer.stdout == "1\n2\nhere 42\nb\n", answer.stderr
 
 
-def test_a_fifo_waits_for_its_other_end(tmp_path):
-    runtime = Runtime(tmp_path)
-    answer = runtime.sh("cd /tmp; mkfifo p; (echo through >p) & cat p; wait")
-    assert answer.stdout == "through\n", answer.stderr
-
-
 def test_own_descriptors_through_proc(runtime):
     answer = runtime.sh("echo x | cat /dev/stdin; ls /proc/self/fd | wc -l; readlink /proc/self/exe; cat /proc/self/comm")
     assert answer.stdout == "x\n4\n/bin/busybox\ncat\n", answer.stderr
