@@ -20,6 +20,7 @@ import tempfile
 import traceback
 from typing import TYPE_CHECKING
 
+from sentry.abi import PR_SET_DUMPABLE
 from sentry.creds import CredentialCache
 from sentry.dispatch import Dispatcher
 from sentry.holds import Holds
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     Body = Callable[["Caller"], object]
+
+UNFILTERED = ("ioctl", "prctl")
+"""Handlers of what the real filter's rules on arguments leave over: not to be sent everything."""
 
 FAMILIES = (sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_socket, sys_stat)
 UNMAPPED = 0x1000
@@ -73,7 +77,7 @@ class Caller:
     def __init__(self, base: bytes) -> None:
         self.base = base
         """The absolute path of the working directory."""
-        self.log: list[object] = []
+        self.log: list[tuple[object, ...]] = []
         self.calls: dict[str, int] = {}
 
     def __call__(self, name: str, *args: int | bytes | Buffer | None) -> int:
@@ -125,16 +129,35 @@ def _program(numbers: list[int]) -> bytes:
     return b"".join(struct.pack("<HBBI", *step) for step in [_LOAD_NR, *jumps, _RET_ALLOW, _RET_USER_NOTIF])
 
 
-def _child(body: Body, base: bytes, uid: int, chroot: bool, mediated: list[int] | None, ready: Any, out: int) -> None:
+def _child(
+    body: Body,
+    base: bytes,
+    uid: int,
+    chroot: bool,
+    dumpable: bool,
+    setup: Callable[[], object] | None,
+    mediated: list[int] | None,
+    ready: tuple[int, int],
+    out: int,
+) -> None:
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2 and fd not in (*ready, out):
+            try:
+                os.close(fd)
+            except OSError:  # the listing's own
+                continue
     os.chdir(base)
     os.umask(0o022)
+    if setup:
+        setup()
     if mediated is not None:
         program = _program(mediated)
         listener = lib.filter_install(program, len(program) // 8, _NEW_LISTENER | _WAIT_KILLABLE)
         if listener < 0:
             raise OSError(-listener, "seccomp")
-        os.write(ready[1], struct.pack("<i", listener))
-        os.close(listener) if os.read(ready[2], 1) else None
+        os.write(ready[0], struct.pack("<i", listener))
+        os.read(ready[1], 1)
+        os.close(listener)
     caller = Caller(b"/" if chroot else base)
     if chroot:
         caller("chroot", b".")
@@ -143,6 +166,7 @@ def _child(body: Body, base: bytes, uid: int, chroot: bool, mediated: list[int] 
         os.setgroups([uid])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
+        lib.prctl_(PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)  # as after an exec
     value = body(caller)
     with os.fdopen(out, "wb") as pipe:
         pickle.dump((caller.log, caller.calls, value), pipe)
@@ -151,7 +175,7 @@ def _child(body: Body, base: bytes, uid: int, chroot: bool, mediated: list[int] 
 class Run:
     """What one run logged, returned and left behind."""
 
-    def __init__(self, log: list[object], calls: dict[str, int], value: object, kernel: Kernel | None) -> None:
+    def __init__(self, log: list[tuple[object, ...]], calls: dict[str, int], value: object, kernel: Kernel | None) -> None:
         self.log = log
         self.calls = calls
         self.value = value
@@ -164,10 +188,11 @@ def run(
     *,
     uid: int = 0,
     chroot: bool = False,
+    dumpable: bool = True,
     sentry: Sentry | None = None,
     setup: Callable[[], object] | None = None,
 ) -> Run:
-    """Run `body` in a forked child in directory `base`, under `sentry` if there is one."""
+    """Run `body` in a forked child in directory `base`, after `setup`, under `sentry` if there is one."""
     out_r, out_w = os.pipe()
     up_r, up_w = os.pipe()
     down_r, down_w = os.pipe()
@@ -175,12 +200,8 @@ def run(
     if pid == 0:
         status = 1
         try:
-            for fd in (out_r, up_r, down_w):
-                os.close(fd)
             signal.alarm(60)
-            if setup:
-                setup()
-            _child(body, base, uid, chroot, sentry and sentry.numbers, (up_r, up_w, down_r), out_w)
+            _child(body, base, uid, chroot, dumpable, setup, sentry and sentry.numbers, (up_w, down_r), out_w)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -212,9 +233,11 @@ class Sentry:
     """A dispatcher with the handlers under test, in this process, for one run."""
 
     def __init__(self, root: int | None = None, *, network: str = "host", gofer: Any = None, names: Any = None) -> None:
+        before = set(os.listdir("/proc/self/fd"))
         modules = {m.__name__ for m in FAMILIES}
         if names is None:
-            names = [n for n, h in handlers.items() if h.__globals__["f"].__module__ in modules]  # type: ignore[attr-defined]
+            found = ((n, h.__globals__["f"]) for n, h in handlers.items())  # type: ignore[attr-defined]
+            names = [n for n, f in found if f.__module__ in modules and n not in UNFILTERED]
         self.numbers = sorted(NUMBERS[name] for name in names)
         procfd = os.open("/proc", os.O_PATH)
         self._selffd = os.open("/proc/self/fd", os.O_PATH)
@@ -235,6 +258,7 @@ class Sentry:
         )
         table = {NUMBERS[name]: handlers[name] for name in names}
         self._dispatcher = Dispatcher(self.kernel, table, {}, {nr: name for name, nr in NUMBERS.items()}, self._selffd)
+        self._fds = [int(fd) for fd in os.listdir("/proc/self/fd") if fd not in before]
         signal.signal(signal.SIGUSR1, lambda _signal, _frame: None)
 
     def _enter_thread(self) -> None:
@@ -247,8 +271,11 @@ class Sentry:
         self._dispatcher.serve(listener, pid)
 
     def close(self) -> None:
-        for fd in (self._selffd, self._rootfd, self.kernel.procfd):
-            os.close(fd)
+        for fd in self._fds:
+            try:
+                os.close(fd)
+            except OSError:  # the listing's own
+                continue
 
 
 # ---- twins ----
@@ -272,22 +299,34 @@ def tree(base: str) -> dict[str, tuple[object, ...]]:
         for name in (*directories, *files, "."):
             path = os.path.join(directory, name)
             st = os.lstat(path)
-            link = os.readlink(path) if stat.S_ISLNK(st.st_mode) else ""
+            link = os.readlink(path).replace(top, "TOP") if stat.S_ISLNK(st.st_mode) else ""
             size = st.st_size if stat.S_ISREG(st.st_mode) else 0
             xattrs = {n: os.getxattr(path, n, follow_symlinks=False) for n in os.listxattr(path, follow_symlinks=False)}
             found[os.path.relpath(path, top)] = (oct(st.st_mode), st.st_uid, st.st_gid, st.st_nlink, size, link, xattrs)
     return found
 
 
-def both(body: Body, prepare: Callable[[str], None], *, uid: int = 0, chroot: bool = False, network: str = "host") -> Run:
+def both(
+    body: Body,
+    prepare: Callable[[str], None],
+    *,
+    uid: int = 0,
+    chroot: bool = False,
+    dumpable: bool = True,
+    network: str = "host",
+    setup: Callable[[], object] | None = None,
+) -> Run:
     """Run `body` natively and mediated; fail unless logs and trees are alike. Returns the mediated run."""
     bases = [twin(prepare), twin(prepare)]
     sentry = Sentry(network=network)
     try:
-        native = run(body, bases[0].encode(), uid=uid, chroot=chroot)
-        mediated = run(body, bases[1].encode(), uid=uid, chroot=chroot, sentry=sentry)
-        assert mediated.log == native.log
-        assert tree(bases[1]) == tree(bases[0])
+        native = run(body, bases[0].encode(), uid=uid, chroot=chroot, dumpable=dumpable, setup=setup)
+        mediated = run(body, bases[1].encode(), uid=uid, chroot=chroot, dumpable=dumpable, setup=setup, sentry=sentry)
+        differ = [(theirs, ours[-1]) for theirs, ours in zip(native.log, mediated.log, strict=True) if theirs != ours]
+        assert not differ, "native, mediated:\n" + "\n".join(f"{theirs} {ours}" for theirs, ours in differ)
+        before, after = tree(bases[0]), tree(bases[1])
+        left = {name: (before.get(name), after.get(name)) for name in before | after}
+        assert before == after, {name: pair for name, pair in left.items() if pair[0] != pair[1]}
         for name, count in mediated.calls.items():
             if NUMBERS[name] in sentry.numbers:
                 assert sentry.kernel.counts.get(NUMBERS[name], 0) >= count, f"{name} did not reach its handler"
