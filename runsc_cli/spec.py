@@ -14,7 +14,7 @@ import msgspec
 
 from runsc_cli.errors import HostError, PyscError, SpecError
 from runsc_cli.oci.check import check, check_process
-from runsc_cli.oci.model import Process, Spec
+from runsc_cli.oci.model import U64_MAX, Process, Spec
 
 if TYPE_CHECKING:
     from typing import Any
@@ -96,10 +96,15 @@ def decode(raw: bytes, kind: type[T], at: str = "") -> T:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         text = str(error).removeprefix("JSON is malformed: ")
         raise SpecError(at, f"no JSON: {text[:1].lower()}{text[1:]}") from None
-    # No string of a config can hold it: all of them become C strings.
-    if b"\\u0000" in raw:
-        _refuse_nul(msgspec.to_builtins(value), at)
+    if b"\\u0000" in raw or _long_number(raw):
+        _refuse_extremes(msgspec.to_builtins(value), at)
     return value
+
+
+def _long_number(raw: bytes) -> bool:
+    """Whether there is a run of 20 digits, of which the model's U64 does not see that 64 bits cannot hold it."""
+    digits = bytes(c if 48 <= c <= 57 else 32 for c in range(256))
+    return max(map(len, raw.translate(digits).split()), default=0) >= 20
 
 
 def _error(text: str, at: str) -> SpecError:
@@ -122,16 +127,19 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _refuse_nul(value: Any, at: str) -> None:
+def _refuse_extremes(value: Any, at: str) -> None:
+    """No string of a config can hold a NUL, for all become C strings; no number more than 64 bits."""
     if isinstance(value, str) and "\0" in value:
         raise SpecError(at, f"{value!r} contains a NUL character")
+    if isinstance(value, int) and value > U64_MAX:
+        raise SpecError(at, f"expected int <= {U64_MAX}")
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_nul(key, at)
-            _refuse_nul(item, f"{at}.{key}".removeprefix("."))
+            _refuse_extremes(key, at)
+            _refuse_extremes(item, f"{at}.{key}".removeprefix("."))
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            _refuse_nul(item, f"{at}[{i}]")
+            _refuse_extremes(item, f"{at}[{i}]")
 
 
 def default_spec(rootless: bool = False, args: list[str] | None = None) -> dict[str, Any]:

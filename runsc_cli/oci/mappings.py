@@ -1,9 +1,10 @@
 """Which host ids a container's ids are: user_namespaces(7), newuidmap(1), subuid(5).
 
-Root maps 0..65535 to ids that nobody on the host has: the range of /etc/subuid for root, else the first one from FIRST_HOST_ID that
-neither a user nor anybody's subordinate range touches. All containers of root share it; ownership on disk does not depend on it,
-because their files are idmapped. Users who are in no file (LDAP) are not seen: give root a range in /etc/subuid where there are any.
-An ordinary user gets the range of /etc/subuid through newuidmap, or where there is none the single id that is its own.
+Root maps 0..65535 to ids that nobody on the host has: the range of /etc/subuid for root, else the first one from
+FIRST_HOST_ID that touches neither a user nor anybody's subordinate range. All containers of root share it; ownership on
+disk does not depend on it, because their files are idmapped. Users who are in no file (LDAP) are not seen: where there
+are any, give root a range in /etc/subuid. An ordinary user gets the range of /etc/subuid through newuidmap, or where
+there is none the single id that is its own.
 """
 
 from __future__ import annotations
@@ -88,7 +89,11 @@ def _of_root(etc: str, proc: str) -> Mappings:
     lines, warnings = {}, []
     for kind in ("uid", "gid"):
         here = _extents(f"{proc}/{kind}_map")
-        own = _subordinate(f"{etc}/sub{kind}", ("root", "0"))
+        own = [
+            (first, count)
+            for first, count in _subordinate(f"{etc}/sub{kind}", ("root", "0"))
+            if any(low <= first and first + count <= high for low, high in here)
+        ]
         first, count = max(own, key=lambda each: each[1], default=(0, 0))
         if count == 0:
             users = "passwd" if kind == "uid" else "group"

@@ -17,7 +17,8 @@ U16 = Annotated[int, Meta(ge=0, le=0xFFFF)]
 U32 = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
 I32 = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 I64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-U64 = Annotated[int, Meta(ge=0)]  # Meta holds no bound above 2**63-1; msgspec itself refuses what 64 bits cannot hold
+U64 = Annotated[int, Meta(ge=0)]  # Meta holds no bound above 2**63-1: runsc_cli/spec.py looks at those beyond
+U64_MAX = (1 << 64) - 1
 
 # Where the specification's spelling is not the camel case of ours.
 _SPELLING = {

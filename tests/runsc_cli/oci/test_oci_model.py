@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from configs import DEFAULT, FULL
+
+from runsc_cli.oci.model import Mount, Spec
+
+
+def _without_defaults(value: Any) -> Any:
+    """What Go leaves out as well: false, 0, "" and the empty."""
+    if isinstance(value, dict):
+        return {k: w for k, v in value.items() if (w := _without_defaults(v)) not in (None, False, 0, "", [], {})}
+    return [_without_defaults(v) for v in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("config", [DEFAULT, FULL], ids=["default", "full"])
+def test_nothing_is_lost(config: dict[str, Any]) -> None:
+    spec = msgspec.json.decode(json.dumps(config), type=Spec)
+    again = json.loads(msgspec.json.encode(spec))
+    assert _without_defaults(again) == _without_defaults(config)
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=Spec) == spec
+
+
+def test_a_limit_of_nothing_is_not_the_absence_of_a_limit() -> None:
+    spec = msgspec.json.decode(json.dumps(FULL), type=Spec)
+    assert spec.linux.resources is not None
+    assert spec.linux.resources.pids is not None
+    assert spec.linux.resources.pids.limit == 0
+    assert spec.linux.resources.memory is not None
+    assert spec.linux.resources.memory.disable_oom_killer is False
+    default = msgspec.json.decode(json.dumps(DEFAULT), type=Spec)
+    assert default.process.oom_score_adj is None
+    assert default.process.user.umask is None
+
+
+def test_a_spec_cannot_be_changed() -> None:
+    spec = msgspec.json.decode(json.dumps(DEFAULT), type=Spec)
+    with pytest.raises(AttributeError):
+        spec.hostname = "other"  # type: ignore[misc]
+
+
+def test_namespaces_by_type() -> None:
+    linux = msgspec.json.decode(json.dumps(DEFAULT), type=Spec).linux
+    assert linux.namespace("pid") is linux.namespaces[0]
+    assert linux.namespace("time") is None
+
+
+def test_a_relative_destination_is_below_the_root() -> None:
+    assert Mount(destination="data/x").target == "/data/x"
+    assert Mount(destination="/data").target == "/data"
