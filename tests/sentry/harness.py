@@ -20,12 +20,12 @@ import tempfile
 import traceback
 from typing import TYPE_CHECKING
 
-from sentry.abi import PR_SET_DUMPABLE
+from sentry.abi import CLONE_NEWNS, CLONE_NEWPID, MS_PRIVATE, MS_REC, PR_SET_DUMPABLE, PR_SET_PDEATHSIG
 from sentry.creds import CredentialCache
 from sentry.dispatch import Dispatcher
 from sentry.holds import Holds
 from sentry.kernel import Kernel
-from sentry.platform._native import lib
+from sentry.platform._native import ffi, lib
 from sentry.syscalls import sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_socket, sys_stat
 from sentry.syscalls.numbers import NUMBERS
 from sentry.syscalls.registry import handlers
@@ -130,15 +130,7 @@ def _program(numbers: list[int]) -> bytes:
 
 
 def _child(
-    body: Body,
-    base: bytes,
-    uid: int,
-    chroot: bool,
-    dumpable: bool,
-    setup: Callable[[], object] | None,
-    mediated: list[int] | None,
-    ready: tuple[int, int],
-    out: int,
+    body: Body, base: bytes, options: Options, mediated: list[int] | None, ready: tuple[int, int], out: int
 ) -> None:
     for fd in map(int, os.listdir("/proc/self/fd")):
         if fd > 2 and fd not in (*ready, out):
@@ -148,51 +140,88 @@ def _child(
                 continue
     os.chdir(base)
     os.umask(0o022)
-    if setup:
-        setup()
+    if options.setup:
+        options.setup()
     if mediated is not None:
         program = _program(mediated)
         listener = lib.filter_install(program, len(program) // 8, _NEW_LISTENER | _WAIT_KILLABLE)
-        if listener < 0:
-            raise OSError(-listener, "seccomp")
+        _check(listener)
         os.write(ready[0], struct.pack("<i", listener))
         os.read(ready[1], 1)
         os.close(listener)
-    caller = Caller(b"/" if chroot else base)
-    if chroot:
+    caller = Caller(b"/" if options.chroot else base)
+    if options.chroot:
         caller("chroot", b".")
         caller("chdir", b"/")
+    uid = options.uid
     if uid:
         os.setgroups([uid])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-        lib.prctl_(PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)  # as after an exec
+        lib.prctl_(PR_SET_DUMPABLE, int(options.dumpable), 0, 0, 0)  # as after an exec
     value = body(caller)
     with os.fdopen(out, "wb") as pipe:
         pickle.dump((caller.log, caller.calls, value), pipe)
 
 
+def _enter_container() -> None:
+    """Become pid 1 of a new pid namespace, in a mount namespace with a procfs of it. The parent waits and exits alike."""
+    _check(lib.unshare_(CLONE_NEWNS | CLONE_NEWPID))
+    pid = os.fork()
+    if pid:
+        _, status = os.waitpid(pid, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    _check(lib.prctl_(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    _check(lib.mount_(b"none", b"/", ffi.NULL, MS_REC | MS_PRIVATE, ffi.NULL))
+    _check(lib.mount_(b"proc", b"/proc", b"proc", 0, ffi.NULL))
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+
+
+class Options:
+    """How a body runs."""
+
+    def __init__(
+        self,
+        *,
+        uid: int = 0,
+        chroot: bool = False,
+        dumpable: bool = True,
+        container: bool = True,
+        setup: Callable[[], object] | None = None,
+    ) -> None:
+        self.uid = uid
+        self.chroot = chroot
+        """Whether its directory is its root directory."""
+        self.dumpable = dumpable
+        """PR_SET_DUMPABLE, where it changes its uid."""
+        self.container = container
+        """Whether it is in a pid and a mount namespace of its own, as the real thing: a sentry's own /proc/self is another."""
+        self.setup = setup
+        """What it does before the filter is there."""
+
+
 class Run:
-    """What one run logged, returned and left behind."""
+    """What one run logged and returned."""
 
     def __init__(self, log: list[tuple[object, ...]], calls: dict[str, int], value: object, kernel: Kernel | None) -> None:
         self.log = log
         self.calls = calls
         self.value = value
-        self.kernel = kernel
+        self._kernel = kernel
+
+    @property
+    def kernel(self) -> Kernel:
+        """The sentry's, with its counts and denials."""
+        assert self._kernel is not None
+        return self._kernel
 
 
-def run(
-    body: Body,
-    base: bytes,
-    *,
-    uid: int = 0,
-    chroot: bool = False,
-    dumpable: bool = True,
-    sentry: Sentry | None = None,
-    setup: Callable[[], object] | None = None,
-) -> Run:
-    """Run `body` in a forked child in directory `base`, after `setup`, under `sentry` if there is one."""
+def run(body: Body, base: bytes, options: Options, sentry: Sentry | None = None) -> Run:
+    """Run `body` in a forked child in directory `base`, under `sentry` if there is one."""
     out_r, out_w = os.pipe()
     up_r, up_w = os.pipe()
     down_r, down_w = os.pipe()
@@ -201,7 +230,9 @@ def run(
         status = 1
         try:
             signal.alarm(60)
-            _child(body, base, uid, chroot, dumpable, setup, sentry and sentry.numbers, (up_w, down_r), out_w)
+            if options.container:
+                _enter_container()
+            _child(body, base, options, sentry and sentry.numbers, (up_w, down_r), out_w)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -210,8 +241,8 @@ def run(
     for fd in (out_w, up_w, down_r):
         os.close(fd)
     try:
-        if sentry:
-            sentry.attach(pid, *struct.unpack("<i", os.read(up_r, 4)))
+        if sentry and (message := os.read(up_r, 4)):
+            sentry.attach(_only_child(pid) if options.container else pid, *struct.unpack("<i", message))
             os.write(down_w, b"x")
         with os.fdopen(out_r, "rb") as pipe:
             answer = pipe.read()
@@ -226,49 +257,58 @@ def run(
     return Run(log, calls, value, sentry and sentry.kernel)
 
 
+def _only_child(pid: int) -> int:
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return int(f.read())
+
+
 # ---- the sentry ----
 
 
 class Sentry:
     """A dispatcher with the handlers under test, in this process, for one run."""
 
-    def __init__(self, root: int | None = None, *, network: str = "host", gofer: Any = None, names: Any = None) -> None:
-        before = set(os.listdir("/proc/self/fd"))
-        modules = {m.__name__ for m in FAMILIES}
-        if names is None:
-            found = ((n, h.__globals__["f"]) for n, h in handlers.items())  # type: ignore[attr-defined]
-            names = [n for n, f in found if f.__module__ in modules and n not in UNFILTERED]
-        self.numbers = sorted(NUMBERS[name] for name in names)
-        procfd = os.open("/proc", os.O_PATH)
-        self._selffd = os.open("/proc/self/fd", os.O_PATH)
-        self._rootfd = os.open("/", os.O_PATH) if root is None else root
-        credentials = CredentialCache(procfd)
-        self.log = io.StringIO()
-        self.kernel = Kernel(
-            root=self._rootfd,
-            procfd=procfd,
-            profile="strict",
-            network=network,
-            credentials=credentials,
-            proc=(proc := Proc(self._rootfd, procfd, {"own_netns": True}, {})),
-            holds=Holds(credentials, self._enter_thread),
-            gofer=gofer,
-            view=proc.view,
-            log=self.log,
-        )
-        table = {NUMBERS[name]: handlers[name] for name in names}
-        self._dispatcher = Dispatcher(self.kernel, table, {}, {nr: name for name, nr in NUMBERS.items()}, self._selffd)
-        self._fds = [int(fd) for fd in os.listdir("/proc/self/fd") if fd not in before]
-        signal.signal(signal.SIGUSR1, lambda _signal, _frame: None)
+    kernel: Kernel
 
-    def _enter_thread(self) -> None:
-        self._dispatcher.enter_thread()
+    def __init__(self, *, network: str = "host", gofer: Any = None, names: tuple[str, ...] = ()) -> None:
+        """`gofer`: a function from the process of a run to what makes its mounts; `names`: calls, if not all of them."""
+        modules = {m.__name__ for m in FAMILIES}
+        functions = ((n, h.__globals__["f"]) for n, h in handlers.items())  # type: ignore[attr-defined]
+        self.names = names or [n for n, f in functions if f.__module__ in modules and n not in UNFILTERED]
+        self.numbers = sorted(NUMBERS[name] for name in self.names)
+        self.log = io.StringIO()
+        self._network = network
+        self._gofer = gofer
+        self._fds: list[int] = []
+        signal.signal(signal.SIGUSR1, lambda _signal, _frame: None)
 
     def attach(self, pid: int, number: int) -> None:
         """Serve the listener that process `pid` has as descriptor `number`."""
+        before = set(os.listdir("/proc/self/fd"))
+        root = os.open(f"/proc/{pid}/root", os.O_PATH)
+        procfd = os.open("/proc", os.O_PATH)
+        selffd = os.open("/proc/self/fd", os.O_PATH)
+        credentials = CredentialCache(procfd)
+        proc = Proc(root, procfd, {"own_netns": True}, {})
+        holds = Holds(credentials, lambda: dispatcher.enter_thread())
+        self.kernel = Kernel(
+            root=root,
+            procfd=procfd,
+            profile="strict",
+            network=self._network,
+            credentials=credentials,
+            proc=proc,
+            holds=holds,
+            gofer=self._gofer and self._gofer(pid),
+            view=proc.view,
+            log=self.log,
+        )
+        table = {NUMBERS[name]: handlers[name] for name in self.names}
+        dispatcher = Dispatcher(self.kernel, table, {}, {nr: name for name, nr in NUMBERS.items()}, selffd)
+        self._fds = [int(fd) for fd in os.listdir("/proc/self/fd") if fd not in before]
         listener = lib.get_fd(pid, number)
-        assert listener >= 0, os.strerror(-listener)
-        self._dispatcher.serve(listener, pid)
+        _check(listener)
+        dispatcher.serve(listener, pid)
 
     def close(self) -> None:
         for fd in self._fds:
@@ -306,22 +346,13 @@ def tree(base: str) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def both(
-    body: Body,
-    prepare: Callable[[str], None],
-    *,
-    uid: int = 0,
-    chroot: bool = False,
-    dumpable: bool = True,
-    network: str = "host",
-    setup: Callable[[], object] | None = None,
-) -> Run:
+def both(body: Body, prepare: Callable[[str], None], *, network: str = "host", gofer: Any = None, **options: Any) -> Run:
     """Run `body` natively and mediated; fail unless logs and trees are alike. Returns the mediated run."""
     bases = [twin(prepare), twin(prepare)]
-    sentry = Sentry(network=network)
+    sentry = Sentry(network=network, gofer=gofer)
     try:
-        native = run(body, bases[0].encode(), uid=uid, chroot=chroot, dumpable=dumpable, setup=setup)
-        mediated = run(body, bases[1].encode(), uid=uid, chroot=chroot, dumpable=dumpable, setup=setup, sentry=sentry)
+        native = run(body, bases[0].encode(), Options(**options))
+        mediated = run(body, bases[1].encode(), Options(**options), sentry)
         differ = [(theirs, ours[-1]) for theirs, ours in zip(native.log, mediated.log, strict=True) if theirs != ours]
         assert not differ, "native, mediated:\n" + "\n".join(f"{theirs} {ours}" for theirs, ours in differ)
         before, after = tree(bases[0]), tree(bases[1])
@@ -338,13 +369,19 @@ def both(
 
 
 def alone(
-    body: Body, prepare: Callable[[str], None], *, uid: int = 0, network: str = "host", gofer: Any = None, names: Any = None
+    body: Body,
+    prepare: Callable[[str], None],
+    *,
+    network: str = "host",
+    gofer: Any = None,
+    names: tuple[str, ...] = (),
+    **options: Any,
 ) -> Run:
     """Run `body` mediated only, where it is not meant to be as natively."""
     base = twin(prepare)
     sentry = Sentry(network=network, gofer=gofer, names=names)
     try:
-        return run(body, base.encode(), uid=uid, sentry=sentry)
+        return run(body, base.encode(), Options(**options), sentry)
     finally:
         sentry.close()
         shutil.rmtree(os.path.dirname(base))
