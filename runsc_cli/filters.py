@@ -1,7 +1,7 @@
 """The workload's BPF program, kept as a file: assembling it costs 20 ms, reading it 0.1.
 
-The cache lies below the state root, which is root's (or the user's) alone, and is named by the sources that decide it, so that another
-version of pysc makes another file.
+The cache lies below the state root, which is root's (or the user's) alone, and is named by the sources that decide it, so that
+another version of pysc makes another file.
 """
 
 from __future__ import annotations
