@@ -1,8 +1,8 @@
 """Attributes of what a path names: mode, owner, times, size, extended attributes.
 
 Man pages: chmod(2), chown(2), utimensat(2), utime(2), truncate(2), xattr(7), setxattr(2), getxattr(2), listxattr(2),
-removexattr(2). Linux: fs/open.c, fs/utimes.c, fs/xattr.c. The object is looked up as the caller, then the kernel acts on it, as the
-caller: order of checks here is Linux's before the lookup, the kernel's own after it.
+removexattr(2). Linux: fs/open.c, fs/utimes.c, fs/xattr.c. The object is looked up as the caller, then the kernel acts on it,
+as the caller: order of checks here is Linux's before the lookup, the kernel's own after it.
 
 Left out: when truncate(2) exceeds RLIMIT_FSIZE and would fail for another reason too, EFBIG and SIGXFSZ come first; a file lease
 (F_SETLEASE) on a truncated file holds up the dispatcher until it is given up, for /proc/sys/fs/lease-break-time at most.

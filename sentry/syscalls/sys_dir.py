@@ -178,9 +178,7 @@ def _renameat2(task: Task, olddirfd: int, old: int, newdirfd: int, new: int, fla
             task,
             newdirfd,
             task.read_cstr(new),
-            lambda last, directory: value(
-                lib.renameat2_(old_dir, _relative(old_last), directory, _relative(last), flags)
-            ),
+            lambda last, directory: value(lib.renameat2_(old_dir, _relative(old_last), directory, _relative(last), flags)),
         )
     finally:
         close(old_dir)

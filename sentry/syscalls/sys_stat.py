@@ -1,7 +1,7 @@
 """What a path names: stat, statx, access, readlink, statfs, chdir. Mediated in the profile `strict` only.
 
-Man pages: stat(2), statx(2), access(2), readlink(2), statfs(2), chdir(2). Linux: fs/stat.c, fs/open.c, fs/statfs.c. The kernel's own
-structures are copied to the caller as they are: the sentry looks at the same mounts in the same user namespace.
+Man pages: stat(2), statx(2), access(2), readlink(2), statfs(2), chdir(2). Linux: fs/stat.c, fs/open.c, fs/statfs.c. The
+kernel's own structures are copied to the caller as they are: the sentry looks at the same mounts in the same user namespace.
 
 Left out: securebits SECURE_NO_SETUID_FIXUP, with which access(2) would keep the effective capabilities: nobody can
 read another task's.

@@ -129,9 +129,7 @@ def _program(numbers: list[int]) -> bytes:
     return b"".join(struct.pack("<HBBI", *step) for step in [_LOAD_NR, *jumps, _RET_ALLOW, _RET_USER_NOTIF])
 
 
-def _child(
-    body: Body, base: bytes, options: Options, mediated: list[int] | None, ready: tuple[int, int], out: int
-) -> None:
+def _child(body: Body, base: bytes, options: Options, mediated: list[int] | None, ready: tuple[int, int], out: int) -> None:
     for fd in map(int, os.listdir("/proc/self/fd")):
         if fd > 2 and fd not in (*ready, out):
             try:
@@ -229,6 +227,7 @@ def run(body: Body, base: bytes, options: Options, sentry: Sentry | None = None)
     if pid == 0:
         status = 1
         try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(60)
             if options.container:
                 _enter_container()
@@ -265,6 +264,17 @@ def _only_child(pid: int) -> int:
 # ---- the sentry ----
 
 
+class _Dispatcher(Dispatcher):
+    """It is in the mount namespace of the container: only there are mount points what cannot be removed."""
+
+    namespace: int
+
+    def _serve(self, listener: int) -> None:
+        _check(lib.own_fs_struct())
+        _check(lib.setns_(self.namespace, CLONE_NEWNS))
+        super()._serve(listener)
+
+
 class Sentry:
     """A dispatcher with the handlers under test, in this process, for one run."""
 
@@ -290,7 +300,7 @@ class Sentry:
         selffd = os.open("/proc/self/fd", os.O_PATH)
         credentials = CredentialCache(procfd)
         proc = Proc(root, procfd, {"own_netns": True}, {})
-        holds = Holds(credentials, lambda: dispatcher.enter_thread())
+        holds = Holds(credentials, lambda: dispatcher.enter_thread())  # noqa: PLW0108 - made below
         self.kernel = Kernel(
             root=root,
             procfd=procfd,
@@ -304,13 +314,16 @@ class Sentry:
             log=self.log,
         )
         table = {NUMBERS[name]: handlers[name] for name in self.names}
-        dispatcher = Dispatcher(self.kernel, table, {}, {nr: name for name, nr in NUMBERS.items()}, selffd)
+        dispatcher = _Dispatcher(self.kernel, table, {}, {nr: name for name, nr in NUMBERS.items()}, selffd)
+        dispatcher.namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
         self._fds = [int(fd) for fd in os.listdir("/proc/self/fd") if fd not in before]
         listener = lib.get_fd(pid, number)
         _check(listener)
         dispatcher.serve(listener, pid)
 
     def close(self) -> None:
+        if self._gofer and hasattr(self, "kernel"):
+            self.kernel.gofer.close()  # type: ignore[attr-defined]
         for fd in self._fds:
             try:
                 os.close(fd)

@@ -156,7 +156,11 @@ def test_times() -> None:
                 k("utime", path, spec)
             k.note(times("file"))
         for short in (Buffer(31), Buffer(15), UNMAPPED, KERNEL_ADDRESS):
-            for name, *args in (("utimensat", AT_FDCWD, b"file", short, 0), ("utimes", b"missing", short), ("utime", b"file", short)):
+            for name, *args in (
+                ("utimensat", AT_FDCWD, b"file", short, 0),
+                ("utimes", b"missing", short),
+                ("utime", b"file", short),
+            ):
                 k(str(name), *args)  # type: ignore[arg-type]
             k("futimesat", AT_FDCWD, b"file", short)
 

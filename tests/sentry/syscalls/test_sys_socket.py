@@ -166,11 +166,9 @@ def test_other_families_are_refused() -> None:
 
 def test_a_connect_that_leads_nowhere_is_reported() -> None:
     def body(k: Caller) -> list[int]:
-        found = []
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            found.append(at(k, "connect", socket.socket(socket.AF_INET, kind), inet("93.184.216.34", 443)))
-        found.append(at(k, "connect", socket.socket(socket.AF_INET6), inet6("2001:db8::1", 80)))
-        return found
+        kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+        found = [at(k, "connect", socket.socket(socket.AF_INET, kind), inet("93.184.216.34", 443)) for kind in kinds]
+        return [*found, at(k, "connect", socket.socket(socket.AF_INET6), inet6("2001:db8::1", 80))]
 
     run = alone(body, prepare, network="none", setup=network)
     assert run.value == [-errno.ENETUNREACH] * 3
