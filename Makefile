@@ -1,39 +1,50 @@
-# make demo and make test do all set-up on a Debian or Ubuntu machine; everything else assumes that one of them has run.
+# `make demo` and `make test` do all set-up on a Debian or Ubuntu machine; so does every other target for what it needs.
 
 VENV := .venv
-PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
-SOURCES := sentry gofer runsc_cli tests setup.py
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+	$(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+# A static path file: the import hook that setuptools would install instead costs every command 11 ms.
+EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint bench bench-quick clean
 
 help:
-	@echo 'make demo    set up, then run a container and a sandboxed command, and show what the sentry did'
-	@echo 'make test    set up, then run all tests'
-	@echo 'make lint    formatting, lint, types, layers'
-	@echo 'make clean   remove what was built'
+	@echo 'make demo         set up, then run a container and a sandboxed command, and show what the sentry did'
+	@echo 'make test         set up, then run all tests'
+	@echo 'make lint         lint, types, layers'
+	@echo 'make bench        pysc beside native, runc, crun and runsc: table, JSON and plot in benchmarks/results'
+	@echo 'make bench-quick  the same with few repetitions'
+	@echo 'make clean        remove what was built'
 
 demo: $(VENV)/.installed
-	./demo.sh $(VENV)/bin/pysc
+	./demo.sh "$(CURDIR)/$(VENV)/bin/pysc"
 
 test: $(VENV)/.installed-test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(VENV)/.installed-lint
-	$(VENV)/bin/ruff check $(SOURCES)
+	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-$(VENV)/.system:
-	./install-system-packages.sh
-	@mkdir -p $(VENV) && touch $@
+bench: $(VENV)/.installed-bench
+	$(VENV)/bin/python -m benchmarks $(ARGS)
 
-$(VENV)/.installed: $(VENV)/.system pyproject.toml setup.py sentry/platform/_native_build.py runsc_cli/stage/stage.c
+bench-quick: $(VENV)/.installed-bench
+	$(VENV)/bin/python -m benchmarks --quick $(ARGS)
+
+# The byte code is written here, so that PYTHONDONTWRITEBYTECODE in the environment does not slow every command down.
+$(VENV)/.installed: pyproject.toml setup.py sentry/platform/_native_build.py runsc_cli/stage/stage.c scripts/system-packages.sh
+	scripts/system-packages.sh '$(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable .
+	$(PIP) install $(EDITABLE) .
+	$(VENV)/bin/python -m compileall -q sentry gofer runsc_cli
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	scripts/system-packages.sh '$(PYTHON)' $(filter test bench,$*)
+	$(PIP) install $(EDITABLE) '.[$*]'
 	@touch $@
 
 clean:

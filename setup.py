@@ -17,7 +17,9 @@ class BuildWithStage(build_py):
 
     def run(self):
         source = os.path.join("runsc_cli", "stage", "stage.c")
-        subprocess.run([os.environ.get("CC", "cc"), *STAGE_FLAGS, "-o", source[:-2], source], check=True)
+        built = source + ".new"  # renamed when whole: a pysc that starts meanwhile reads one stage or the other
+        subprocess.run([os.environ.get("CC", "cc"), *STAGE_FLAGS, "-o", built, source], check=True)
+        os.replace(built, source.removesuffix(".c"))
         super().run()
 
 
