@@ -18,7 +18,7 @@ help:
 	@echo 'make clean        remove what was built'
 
 demo: $(VENV)/.installed
-	./demo.sh "$(CURDIR)/$(VENV)/bin/pysc"
+	demo/demo.sh $(VENV)/bin/pysc
 
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest $(ARGS)
