@@ -44,7 +44,8 @@ def test_an_orphan_is_found_and_ended() -> None:
     subreaper(True)
     try:
         subprocess.run(["sh", "-c", "sleep 1000 & exit"], check=True)
-        assert [shown.partition(" ")[0] for shown in end_descendants(before)] == ["sleep"]
+        # by number, since it may not have called execve(2) yet
+        assert len(end_descendants(before)) == 1
         assert end_descendants(before) == []
     finally:
         subreaper(False)
