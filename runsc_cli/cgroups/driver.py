@@ -1,198 +1,298 @@
-"""A container's control groups: cgroups(7), version 1, version 2 and both at once.
+"""A container's control groups: cgroups(7), version 1, version 2 and both at once, without systemd's help.
 
-One directory for the workload in each hierarchy, named by linux.cgroupsPath; limits are written before a process is in it. The
-leaf holds the workload alone; sentry and gofer stay where the caller was. The resources that have no file here are refused by
-name, not ignored.
+    cgroup = plan(cgroupsPath, id, resources)     nothing is done yet; raises for what this host cannot do
+    cgroup.paths                                  where the leaves will be: save it, then
+    cgroup.create()                               make them and write the limits
+    leaf.enter(program, cgroup.paths.values())    the workload's first process moves in
+
+The leaf holds the workload alone. Sentry and gofer stay in the caller's cgroup, so their memory and time are not the
+container's; nor do its device rules reach what the sentry opens for it. The parents of a leaf are made as needed and, as runc
+leaves them, stay: other containers share them.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from errno import EACCES, EBUSY, EEXIST, ENOENT, ENOTEMPTY, EPERM, EROFS
 
-from runsc_cli.errors import HostError, SpecError, strerror
+from runsc_cli.cgroups import hierarchy as layout
+from runsc_cli.cgroups.hierarchy import UNIFIED
+from runsc_cli.cgroups.leaf import add, enter, pids, remove
+from runsc_cli.cgroups.write import Refused, get, put
+from runsc_cli.errors import HostError, PyscError, SpecError, strerror
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runsc_cli.oci.model import CPU, Memory, Resources
+    from runsc_cli.cgroups.hierarchy import Hierarchies
+    from runsc_cli.cgroups.write import Step, Write
+    from runsc_cli.oci.model import Resources
 
-_V1 = ("memory", "pids", "cpu", "cpuacct", "cpuset", "devices", "freezer", "blkio", "name=systemd")
-_COPY_FROM_PARENT = ("cpuset.cpus", "cpuset.mems")
+__all__ = ["Cgroup", "add", "enter", "pids", "plan", "remove"]
+
+_DENIED = (EACCES, EPERM, EROFS)
+_CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
+_CORE = "cgroup"  # the prefix of version 2's own files
 
 
 class Cgroup:
-    """The leaves of one container. `paths`: hierarchy ("" for version 2) -> directory."""
+    """The leaves of one container. `paths`: hierarchy ("memory", ..., UNIFIED) -> directory on the host."""
 
-    __slots__ = ("_made", "_writes", "paths")
+    __slots__ = ("_asked", "_made", "_mounts", "_rootless", "_steps", "paths")
 
-    def __init__(self, paths: dict[str, str], writes: list[tuple[str, str, str, str]]) -> None:
+    def __init__(self, paths: dict[str, str], mounts: dict[str, str], steps: list[Step], *, asked: bool, rootless: bool | None) -> None:
+        """`mounts`: hierarchy -> mount point. `asked`: the config says where, so it has to be there."""
         self.paths = paths
-        self._writes = writes
+        self._mounts = mounts
+        self._steps = steps
+        self._asked = asked
+        self._rootless = rootless
         self._made: list[str] = []
 
     def create(self) -> None:
-        """Make the leaves and write the limits. Raises SpecError, HostError; then nothing is left."""
+        """Make the leaves and write the limits. Raises PyscError; then nothing that it made is left.
+
+        Where an ordinary user may not make leaves, those are dropped from `paths`, unless a limit needs them.
+        """
         try:
-            for hierarchy, path in self.paths.items():
-                self._make(hierarchy, path)
-            for hierarchy, name, value, field in self._writes:
-                _write(self.paths[hierarchy], name, value, field)
+            for name, path in list(self.paths.items()):
+                made = len(self._made)
+                try:
+                    self._make(name, path)
+                except OSError as e:
+                    if e.errno not in _DENIED or self._asked or not self._is_rootless():
+                        raise HostError("make cgroup", e.filename or path, e) from None
+                    self._unmake(made)
+                    del self.paths[name]
+            for step in self._steps:
+                self._execute(step)
         except BaseException:
-            for path in reversed(self._made):
-                os.rmdir(path)
+            self._unmake()
             raise
 
-    def _make(self, hierarchy: str, path: str) -> None:
-        missing = []
-        while not os.path.isdir(path):
-            missing.append(path)
-            path = os.path.dirname(path)
-        for directory in reversed(missing):
+    def _execute(self, step: Step) -> None:
+        device_rule = step.field == "linux.resources.devices"
+        if step.hierarchy not in self.paths:
+            if device_rule:
+                return
+            why = f"no permission to make a {step.hierarchy or 'version 2'} cgroup: run as root, or leave the limit out"
+            raise SpecError(step.field, why)
+        try:
+            step.execute(self.paths[step.hierarchy])
+        except Refused as e:
+            # In a user namespace nobody may set device rules, nor make device nodes, whatever the rules are.
+            if not (device_rule and e.errno in _DENIED and (self._is_rootless() or in_user_namespace())):
+                raise
+
+    def _is_rootless(self) -> bool:
+        """--rootless; auto, as in runc: not to be root, or only in a user namespace."""
+        return os.geteuid() != 0 or in_user_namespace() if self._rootless is None else self._rootless
+
+    def _make(self, name: str, path: str) -> None:
+        if name == UNIFIED:
+            self._make_unified(path)
+            return
+        if path in self._made:
+            return  # two controllers on one mount
+        made = self._mkdir(path)
+        if name == "cpuset":
+            for directory in made or [path]:
+                _inherit(directory, self._mounts[name])
+        if not made:
+            _check_empty(path)
+        if name == "freezer" and get(f"{path}/freezer.state") != "THAWED":
+            raise PyscError(f"container's cgroup unexpectedly frozen: thaw {path!r} first")
+
+    def _mkdir(self, path: str) -> list[str]:
+        """mkdir -p; returns what was not there, parents first."""
+        try:
+            os.mkdir(path, 0o755)
+        except FileNotFoundError:
+            return self._mkdir(os.path.dirname(path)) + self._mkdir(path)
+        except OSError as e:
+            if e.errno != EEXIST:
+                raise
+            return []
+        self._made.append(path)
+        return [path]
+
+    def _make_unified(self, path: str) -> None:
+        """Make the leaf and give it all controllers that there are; one that the config needs must arrive."""
+        refused: dict[str, str] = {}
+        current = self._mounts[UNIFIED]
+        made: list[str] = []
+        for part in path[len(current) :].strip("/").split("/"):
+            refused.update(_enable(current))
+            current = f"{current}/{part}"
+            made = self._mkdir(current)
+        if get(f"{path}/cgroup.type") in ("threaded", "domain invalid"):
+            # It could hold threads, but nobody may ask which processes are in it.
+            raise PyscError(f"{path!r} is below a threaded cgroup, which holds no containers: choose another linux.cgroupsPath")
+        if not made:
+            _check_empty(path)
+        if "frozen 1" in get(f"{path}/cgroup.events").splitlines():
+            raise PyscError(f"container's cgroup unexpectedly frozen: thaw {path!r} first")
+        present = get(f"{path}/cgroup.controllers").split()
+        for step in self._steps:
+            controller = _controller(step)
+            if controller == _CORE or controller in present:
+                continue
+            why = f"the {controller} controller is not available in {path!r}"
+            if controller in refused:
+                why += f": {refused[controller]}"
+            raise SpecError(step.field, why)
+
+    def _unmake(self, start: int = 0) -> None:
+        for path in reversed(self._made[start:]):
             try:
-                os.mkdir(directory, 0o755)
+                os.rmdir(path)
             except OSError as e:
-                raise HostError("mkdir", directory, e) from None
-            self._made.append(directory)
-            if hierarchy == "cpuset":
-                for name in _COPY_FROM_PARENT:
-                    with open(f"{os.path.dirname(directory)}/{name}") as f:
-                        _write(directory, name, f.read().strip(), "cpuset")
+                if e.errno not in (ENOENT, EBUSY, ENOTEMPTY):  # busy: a parent that others have begun to use
+                    raise
+        del self._made[start:]
 
     def add(self, pid: int) -> None:
-        """Move process `pid` into every leaf."""
-        for path in self.paths.values():
+        """Move process `pid` into every leaf. Raises HostError. leaf.enter() is 10 ms faster."""
+        for path in dict.fromkeys(self.paths.values()):
             add(path, pid)
 
 
-def add(path: str, pid: int) -> None:
-    """Move process `pid` into the cgroup at `path`. Raises HostError."""
-    try:
-        _put(f"{path}/cgroup.procs", str(pid))
-    except OSError as e:
-        raise HostError("write", f"{path}/cgroup.procs", e) from None
+def plan(
+    cgroups_path: str,
+    container_id: str,
+    resources: Resources | None,
+    *,
+    rootless: bool | None = None,
+    hierarchies: Hierarchies | None = None,
+) -> Cgroup:
+    """Where the leaves are to be and what is written there. Raises SpecError for what no hierarchy here can do.
+
+    `rootless`: missing permission is no error where no limit needs it and no cgroupsPath asks for it; None: decide as runc.
+    """
+    there = hierarchies or layout.find()
+    if not there.mounts:
+        raise PyscError("no cgroup hierarchy is mounted: mount one on /sys/fs/cgroup, or use --ignore-cgroups")
+    steps = _steps(resources, there)
+    names = [name for name in there.mounts if name != UNIFIED]
+    if UNIFIED in there.mounts and (there.pure or any(step.hierarchy == UNIFIED for step in steps)):
+        names.append(UNIFIED)
+    paths = {name: there.leaf(name, cgroups_path, container_id) for name in names}
+    for name, path in paths.items():
+        if path == os.path.normpath(there.mounts[name].point):
+            raise SpecError("linux.cgroupsPath", f"{cgroups_path!r} is the root of the hierarchy: name a cgroup below it")
+    mounts = {name: there.mounts[name].point for name in names}
+    return Cgroup(paths, mounts, steps, asked=bool(cgroups_path), rootless=rootless)
 
 
-def plan(cgroups_path: str, container_id: str, resources: Resources | None) -> Cgroup:
-    """Where the leaves are to be and what is written there. Raises SpecError for what no hierarchy here can do."""
-    mounted = _mounts()
-    own = _own()
-    paths = {}
-    for hierarchy in (*_V1, ""):
-        if hierarchy in mounted:
-            base = own.get(hierarchy, "/")
-            leaf = cgroups_path if cgroups_path.startswith("/") else os.path.join(base, cgroups_path or container_id)
-            paths[hierarchy] = os.path.normpath(mounted[hierarchy] + "/" + leaf)
-    unified = "memory" not in paths and "" in paths
-    writes = _writes(resources, unified) if resources is not None else []
-    for hierarchy, _name, _value, field in writes:
-        if hierarchy not in paths:
-            raise SpecError(field, f"this host has no {hierarchy or 'unified'} cgroup controller")
-    return Cgroup(paths, writes)
+def _steps(resources: Resources | None, there: Hierarchies) -> list[Step]:
+    """In the order in which they are done: device rules, limits by controller, then the config's own files."""
+    out = _device_steps(resources, there)
+    if resources is None:
+        return out
+    if there.pure:
+        from runsc_cli.cgroups import v2
 
-
-def _mounts() -> dict[str, str]:
-    """Hierarchy -> mount point, from mountinfo; the first of each."""
-    found: dict[str, str] = {}
-    with open("/proc/self/mountinfo") as f:
-        for line in f:
-            left, _, right = line.partition(" - ")
-            kind, _source, options = right.split()[:3]
-            point = left.split()[4]
-            if kind == "cgroup2":
-                found.setdefault("", point)
-            elif kind == "cgroup":
-                for option in options.split(","):
-                    if option in _V1:
-                        found.setdefault(option, point)
-    return found
-
-
-def _own() -> dict[str, str]:
-    """Hierarchy -> the cgroup that we are in."""
-    found = {}
-    with open("/proc/self/cgroup") as f:
-        for line in f:
-            _number, controllers, path = line.rstrip("\n").split(":", 2)
-            for controller in controllers.split(","):
-                found[controller] = path
-    return found
-
-
-def _writes(resources: Resources, unified: bool) -> list[tuple[str, str, str, str]]:
-    """(hierarchy, file, value, field of the config), in the order of writing."""
-    field = "linux.resources"
-    for name in ("hugepage_limits", "network", "rdma"):
-        if getattr(resources, name):
-            raise SpecError(f"{field}.{name}", "not supported yet; leave it out")
-    if resources.block_io is not None and (resources.block_io.weight_device or resources.block_io.throttle_read_bps_device):
-        raise SpecError(f"{field}.blockIO", "not supported yet; leave it out")
-    out: list[tuple[str, str, str, str]] = []
-    if resources.memory is not None:
-        out += _memory(resources.memory, unified)
-    if resources.cpu is not None:
-        out += _cpu(resources.cpu, unified)
-    if resources.pids is not None and resources.pids.limit:
-        limit = str(resources.pids.limit) if resources.pids.limit > 0 else "max"
-        out.append(("" if unified else "pids", "pids.max", limit, f"{field}.pids.limit"))
-    for name, value in resources.unified.items():
-        if "/" in name:
-            raise SpecError(f"{field}.unified", f"{name!r} is no file of a cgroup")
-        out.append(("", name, value, f"{field}.unified"))
-    return out
-
-
-def _memory(memory: Memory, unified: bool) -> list[tuple[str, str, str, str]]:
-    field = "linux.resources.memory"
-    out = []
-    if unified:
-        names = (("limit", "memory.max"), ("reservation", "memory.low"))
+        for section in dict.fromkeys(v2.CONTROLLERS.values()):
+            out += section(resources)
     else:
-        names = (("limit", "memory.limit_in_bytes"), ("reservation", "memory.soft_limit_in_bytes"))
-    for attribute, name in names:
-        value = getattr(memory, attribute)
-        if value:
-            text = "max" if unified and value < 0 else str(value)
-            out.append(("" if unified else "memory", name, text, f"{field}.{attribute}"))
-    if memory.swap and not unified:
-        out.append(("memory", "memory.memsw.limit_in_bytes", str(memory.swap), f"{field}.swap"))
-    if memory.swap and unified and memory.limit:
-        swap = "max" if memory.swap < 0 else str(memory.swap - memory.limit)
-        out.append(("", "memory.swap.max", swap, f"{field}.swap"))
+        from runsc_cli.cgroups import v1
+
+        for name, section in v1.CONTROLLERS.items():
+            writes = section(resources)
+            if writes and name not in there.mounts:
+                writes = _elsewhere(name, resources, there, writes[0])
+            out += writes
+    if resources.unified:
+        if UNIFIED not in there.mounts:
+            raise SpecError("linux.resources.unified", "this host has no cgroup version 2 hierarchy: use the other fields")
+        from runsc_cli.cgroups import v2
+
+        for write in v2.unified(resources):
+            if _controller(write) in there.mounts:
+                raise SpecError(write.field, f"the {_controller(write)} controller is in a version 1 hierarchy on this host")
+            out.append(write)
     return out
 
 
-def _cpu(cpu: CPU, unified: bool) -> list[tuple[str, str, str, str]]:
-    field = "linux.resources.cpu"
-    out: list[tuple[str, str, str, str]] = []
-    if cpu.shares:
-        # OCI config-linux.md: shares 2..262144 -> weight 1..10000
-        weight = 1 + (cpu.shares - 2) * 9999 // 262142
-        out.append(("", "cpu.weight", str(weight), field) if unified else ("cpu", "cpu.shares", str(cpu.shares), f"{field}.shares"))
-    if unified and (cpu.quota or cpu.period):
-        quota = str(cpu.quota) if cpu.quota and cpu.quota > 0 else "max"
-        out.append(("", "cpu.max", f"{quota} {cpu.period or 100000}", f"{field}.quota"))
-    elif not unified:
-        if cpu.period:
-            out.append(("cpu", "cpu.cfs_period_us", str(cpu.period), f"{field}.period"))
-        if cpu.quota:
-            out.append(("cpu", "cpu.cfs_quota_us", str(cpu.quota), f"{field}.quota"))
-    for name, value in (("cpus", cpu.cpus), ("mems", cpu.mems)):
-        if value:
-            out.append(("" if unified else "cpuset", f"cpuset.{name}", value, f"{field}.{name}"))
-    if cpu.realtime_period or cpu.realtime_runtime:
-        raise SpecError(f"{field}.realtimePeriod", "not supported yet; leave it out")
-    return out
+def _elsewhere(name: str, resources: Resources, there: Hierarchies, asked: Write) -> list[Write]:
+    """A controller without a version 1 mount may be in the version 2 tree beside."""
+    from runsc_cli.cgroups import v2
+
+    if UNIFIED in there.mounts:
+        controller = v2.NAMES.get(name, name)
+        try:
+            available = get(f"{there.mounts[UNIFIED].point}/cgroup.controllers").split()
+        except OSError as e:
+            raise HostError("read", f"{there.mounts[UNIFIED].point}/cgroup.controllers", e) from None
+        if controller in available:
+            return v2.CONTROLLERS[name](resources)
+    raise SpecError(asked.field, f"this host has no {name} cgroup controller: mount it, or leave the limit out")
 
 
-def _put(path: str, value: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+def _device_steps(resources: Resources | None, there: Hierarchies) -> list[Step]:
+    from runsc_cli.cgroups import devices
+
+    rules = devices.rules(resources.devices if resources is not None else ())
+    if "devices" in there.mounts:
+        return list(devices.v1_writes(rules))
+    if UNIFIED not in there.mounts:
+        raise PyscError("this host has no devices cgroup controller: mount it, or use --ignore-cgroups")
+    from runsc_cli.cgroups.device_filter import DeviceFilter
+
+    return [DeviceFilter(rules)]
+
+
+def _controller(step: Step) -> str:
+    """Of a step in the version 2 leaf; device rules need none there."""
+    if step.hierarchy != UNIFIED or step.field == "linux.resources.devices":
+        return _CORE
+    return getattr(step, "file", _CORE).partition(".")[0]
+
+
+def _enable(directory: str) -> dict[str, str]:
+    """Give the children of a cgroup all that it has: cgroup.subtree_control. Returns what the kernel refused, and why."""
+    control = f"{directory}/cgroup.subtree_control"
+    enabled = get(control).split()
+    missing = [name for name in get(f"{directory}/cgroup.controllers").split() if name not in enabled]
+    if not missing:
+        return {}
     try:
-        os.write(fd, value.encode())
-    finally:
-        os.close(fd)
-
-
-def _write(directory: str, name: str, value: str, field: str) -> None:
-    try:
-        _put(f"{directory}/{name}", value)
+        put(control, " ".join("+" + name for name in missing))
+        return {}
     except OSError as e:
-        raise SpecError(field, f"write {value!r} to {directory}/{name}: {strerror(e)}") from None
+        if e.errno == EBUSY:  # one at a time, some would pass, and make it a threaded cgroup with all that is in it
+            return dict.fromkeys(missing, f"{directory!r} holds processes itself")
+    refused = {}  # all or nothing; now each for itself
+    for name in missing:
+        try:
+            put(control, "+" + name)
+        except OSError as e:
+            refused[name] = f"write '+{name}' to {control}: {strerror(e)}"
+    return refused
+
+
+def _inherit(directory: str, top: str) -> None:
+    """A new version 1 cpuset has no CPUs and no memory nodes, and takes nobody in: give it its parent's."""
+    for name in _CPUSET_FILES:
+        if directory == top or get(f"{directory}/{name}"):
+            continue
+        parent = os.path.dirname(directory)
+        value = get(f"{parent}/{name}")
+        if not value:  # made by somebody who is not yet done with it
+            _inherit(parent, top)
+            value = get(f"{parent}/{name}")
+        put(f"{directory}/{name}", value)
+
+
+def _check_empty(directory: str) -> None:
+    """A leaf that was there already: others' processes would come under our limits, and end with the container."""
+    inside = pids([directory])
+    if inside:
+        raise PyscError(f"container's cgroup is not empty: {len(inside)} process(es) found in {directory!r}")
+
+
+def in_user_namespace() -> bool:
+    """user_namespaces(7): the initial one maps all ids to themselves."""
+    try:
+        return get("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
+    except FileNotFoundError:
+        return False  # a kernel without user namespaces
