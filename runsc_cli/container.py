@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gofer import server
 from runsc_cli import launch
 from runsc_cli.capabilities import mask
+from runsc_cli.cgroups import leaf
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Program, Stage, StageError
@@ -213,10 +214,10 @@ class Creation:
 
         assert self.stage is not None
         self.cgroup = driver.plan(spec.linux.cgroups_path, self.container.id, spec.linux.resources)
-        self.cgroup.create()
         self.container.state.cgroups = list(self.cgroup.paths.values())
-        self.container.save()
-        self.cgroup.add(self.stage.pid)
+        self.container.save()  # before they exist: whoever cleans up after us has to know them
+        self.cgroup.create()
+        self.container.state.cgroups = list(self.cgroup.paths.values())  # without those that a user may not make
 
     def _enter_namespaces(self, spec: Spec) -> tuple[int, dict[int, int]]:
         """Returns the user namespace and the detached mounts that the stage has made: index in spec.mounts -> our descriptor."""
@@ -226,6 +227,7 @@ class Creation:
         stage = self.stage
         assert stage is not None
         p = Program()
+        born = leaf.enter(p, self.container.state.cgroups)
         p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
         flags = CLONE_NEWNS
         paths: list[int] = []
@@ -244,7 +246,7 @@ class Creation:
 
             p.call("setns", Passed(fd), NAMESPACES[ns.type], what=f"join the {ns.type} namespace {ns.path!r}")
         p.call("unshare", CLONE_NEWUSER, what="make a user namespace")
-        stage.run(p)
+        stage.run(p) if born is None else stage.fork(p, born)
         for fd in paths:
             os.close(fd)
         mappings = user_namespace_mappings(spec, os.geteuid())

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runsc_cli import launch
+from runsc_cli.cgroups import leaf
 from runsc_cli.container import CONTROL, NAMESPACES, SIGCHLD, SIGKILL, write_pid_file
 from runsc_cli.errors import PyscError
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
@@ -90,7 +91,6 @@ class _Execution:
 
     def run(self) -> int:
         """Up to the workload's execve(2); returns the terminal's master, or -1."""
-        from runsc_cli.cgroups import driver
         from runsc_cli.executable import find, root_of
         from runsc_cli.filters import program
 
@@ -101,8 +101,6 @@ class _Execution:
             path = find(root, process)
         finally:
             os.close(root)
-        for cgroup in state.cgroups:
-            driver.add(cgroup, stage.pid)
         self._enter(state.init.pid)
         launch.host_settings(stage.pid, process)
         p = Program()
@@ -128,6 +126,10 @@ class _Execution:
             if os.stat(f"/proc/{init}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino:
                 flags |= NAMESPACES[kind]
         p = Program()
+        born = leaf.enter(p, self._container.state.cgroups)
+        if born is not None:
+            self.stage.fork(p, born)
+            p = Program()
         p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
         p.call("setns", Passed(self._init), flags, what="join the container's namespaces")
         p.call("setgroups", 0, 0)
