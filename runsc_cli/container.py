@@ -214,10 +214,11 @@ class Creation:
 
         assert self.stage is not None
         self.cgroup = driver.plan(spec.linux.cgroups_path, self.container.id, spec.linux.resources)
-        self.container.state.cgroups = list(self.cgroup.paths.values())
-        self.container.save()  # before they exist: whoever cleans up after us has to know them
+        # Into the state only once they are known to be ours: a teardown kills whatever is in them. A creation that is
+        # killed in between leaves empty directories, which harm nobody.
         self.cgroup.create()
-        self.container.state.cgroups = list(self.cgroup.paths.values())  # without those that a user may not make
+        self.container.state.cgroups = list(self.cgroup.paths.values())
+        self.container.save()
 
     def _enter_namespaces(self, spec: Spec) -> tuple[int, dict[int, int]]:
         """Returns the user namespace and the detached mounts that the stage has made: index in spec.mounts -> our descriptor."""

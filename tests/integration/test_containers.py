@@ -135,6 +135,30 @@ def test_lifecycle(runtime):
     assert runtime("state", "box").returncode == 1
 
 
+def test_a_cgroup_that_is_in_use_is_refused_and_its_processes_live(runtime, tmp_path):
+    runtime.config("sleep", "1000")
+    command = [*PYSC, "--root", str(runtime.root), "run", "--detach", "box"]
+    subprocess.run(command, cwd=runtime.bundle, check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    other = [*PYSC, "--root", str(tmp_path / "other"), "run", "box"]
+    answer = subprocess.run(
+        other, cwd=runtime.bundle, timeout=60, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 1
+    assert "cgroup" in answer.stderr
+    assert json.loads(runtime("state", "box").stdout)["status"] == "running"
+    assert not (tmp_path / "other/box").exists()
+    runtime("delete", "--force", "box", check=True)
+
+
+def test_the_root_of_a_hierarchy_is_no_containers_cgroup():
+    from runsc_cli.cgroups import driver
+    from runsc_cli.errors import SpecError
+
+    for path in ("/", "/..", "/a/.."):
+        with pytest.raises(SpecError, match="cgroupsPath"):
+            driver.plan(path, "box", None)
+
+
 @pytest.mark.parametrize("who", ["sentry", "gofer"])
 def test_the_container_dies_with_its_keepers(runtime, who):
     runtime.config("sleep", "1000")
