@@ -165,6 +165,17 @@ def clone(dir: int, path: str, recursive: bool, what: str) -> int:
     return check(lib.open_tree_(dir, path.encode(), flags | (0 if path else AT_EMPTY_PATH)), what)
 
 
+def bare(root: int, path: str) -> int:
+    """A detached copy of the mount at `path` without what is mounted below it; of whatever is there if it is no mount."""
+    fd = below(root, path, O_PATH | O_DIRECTORY)
+    if fd < 0:
+        return os.open("/dev/null", O_PATH | os.O_CLOEXEC)
+    try:
+        return clone(fd, "", False, f"copy {path!r}")
+    finally:
+        os.close(fd)
+
+
 def below(root: int, path: str, flags: int = O_PATH) -> int:
     """`path` resolved below `root`, or -errno."""
     return int(lib.openat2_raw(root, os.fsencode(path), flags, 0, _BELOW))
@@ -258,10 +269,10 @@ DEFAULT_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
 
 
-def populate_dev(root: int, devices: tuple[tuple[str, str], ...]) -> None:
+def populate_dev(root: int) -> None:
     """The default devices (OCI config-linux.md), as bind mounts of the host's: a user namespace cannot mknod(2).
 
-    `devices`: further (host path, path in the container). Runs while "/" is still the host's tree. What exists is left.
+    Runs while "/" is still the host's tree. What exists is left.
     """
     dev = below(root, "/dev", O_PATH | O_DIRECTORY)
     if dev == -errno.ENOENT:
@@ -269,12 +280,12 @@ def populate_dev(root: int, devices: tuple[tuple[str, str], ...]) -> None:
         dev = below(root, "/dev", O_PATH | O_DIRECTORY)
     check(dev, "open '/dev'")
     try:
-        wanted = [(f"/dev/{name}", f"/dev/{name}") for name in DEFAULT_DEVICES]
-        for source, destination in (*wanted, *devices):
-            what = f"device {destination!r}"
-            fd = clone(AT_FDCWD, source, False, what)
+        for name in DEFAULT_DEVICES:
+            path = f"/dev/{name}"
+            what = f"device {path!r}"
+            fd = clone(AT_FDCWD, path, False, what)
             try:
-                target = mount_point(root, destination, fd, what)
+                target = mount_point(root, path, fd, what)
                 try:
                     move(fd, target, what)
                 finally:

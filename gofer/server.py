@@ -13,7 +13,7 @@ import select
 import signal
 from typing import TYPE_CHECKING
 
-from gofer.mounts import PUT_AT, MountError, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
+from gofer.mounts import PUT_AT, MountError, bare, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
 from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -36,7 +36,10 @@ from sentry.platform._native import ffi, lib
 from sentry.platform.confine import empty_mount, empty_root
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from gofer.mounts import Mount
+    from sentry.vfs.sysfs import Node
 
 CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE | 1 << CAP_KILL
 
@@ -46,7 +49,6 @@ class Plan:
 
     __slots__ = (
         "cwd",
-        "devices",
         "links",
         "masked",
         "mntns",
@@ -66,7 +68,6 @@ class Plan:
         self.mounts: list[Mount] = []
         self.links: list[tuple[str, str]] = []
         """(path, text): symbolic links to make in a root that is a tmpfs."""
-        self.devices: tuple[tuple[str, str], ...] = ()
         self.masked: list[str] = []
         self.readonly: list[str] = []
         self.cwd = ""
@@ -77,8 +78,10 @@ class Plan:
 
 def run(sock: wire.Socket, plan: Plan, init: int, procfd: int) -> None:
     """The gofer process: build the tree, answer with its descriptors, serve. `init`: pidfd of the container's first process."""
+    from gofer import systree  # while the host's files are still ours to read
+
     try:
-        fds = _build(plan, procfd)
+        fds = _build(plan, procfd, systree)
     except (MountError, OSError) as e:
         reason = str(e) if isinstance(e, MountError) else f"{e.strerror} {e.filename or ''}".strip().lower()
         wire.send(sock, {"error": reason})
@@ -94,8 +97,9 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int) -> None:
     _serve(sock, init)
 
 
-def _build(plan: Plan, procfd: int) -> list[int]:
-    """The mount tree. Returns descriptors: the root, an empty mount, and where the host has FUSE its device and the root of the mount."""
+def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
+    """The mount tree. Returns descriptors: the root, an empty mount, /proc without what is mounted on it, and where the host has
+    FUSE its device and the root of its mount."""
     check(lib.setns_(plan.userns, CLONE_NEWUSER), "join the user namespace")
     # /dev/fuse has to be opened in the user namespace that mounts it, and may be root's alone: here we are in that
     # namespace and have the host's uid still.
@@ -118,10 +122,11 @@ def _build(plan: Plan, procfd: int) -> list[int]:
         os.symlink(text, path.strip("/"), dir_fd=top)
     for mount in plan.mounts:
         if mount.type == "sysfs":
-            mount.fd = _sys_tree(procfd)
+            mount.fd = _sys_tree(systree.nodes(procfd))
             mount.attr_set |= MOUNT_ATTR_RDONLY
         mount.attach(top)
-    populate_dev(top, plan.devices)
+    populate_dev(top)
+    bare_proc = bare(top, "/proc")
     for path in plan.readonly:
         make_readonly(top, path)
     for path in plan.masked:
@@ -136,7 +141,7 @@ def _build(plan: Plan, procfd: int) -> list[int]:
     check(lib.umount2_(b".", UMOUNT_MNT_DETACH), "leave the host's tree")
     os.chdir("/")
     check(lib.mount_(ffi.NULL, b"/", ffi.NULL, plan.root_propagation, ffi.NULL), "propagation of '/'")
-    return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), *fuse]
+    return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, *fuse]
 
 
 def _fuse(device: int) -> int:
@@ -145,12 +150,10 @@ def _fuse(device: int) -> int:
     return new_filesystem("fuse", ("source=proc", *options), "mount the sentry's files")
 
 
-def _sys_tree(procfd: int) -> int:
+def _sys_tree(nodes: dict[bytes, Node]) -> int:
     """A detached tmpfs that holds the generated /sys."""
-    from gofer.systree import nodes
-
     fd = new_filesystem("tmpfs", ("mode=555", "size=1m"), "mount the generated /sys")
-    for path, content in nodes(procfd).items():
+    for path, content in nodes.items():
         if content is None:
             os.mkdir(path, 0o555, dir_fd=fd)
         elif isinstance(content, bytes):

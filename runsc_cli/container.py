@@ -76,6 +76,7 @@ def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
     code = 1
     try:
         os.setsid()
+        _own_signals()
         lib.prctl_(PR_SET_NAME, lib_str(name), 0, 0, 0)
         null = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
@@ -91,6 +92,16 @@ def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _own_signals() -> None:
+    """Forget the caller's handlers. The wake-up descriptor is closed here and its number may soon be another file's."""
+    import signal
+
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def lib_str(text: str) -> int:
@@ -191,14 +202,16 @@ class Creation:
         finally:
             os.close(fifo)
 
-    def describe(self, spec: Spec, bundle: str) -> None:
+    def describe(self, spec: Spec, bundle: str, view: View | None = None) -> None:
         """Put into the state what does not depend on processes."""
         options, state = self.context.options, self.container.state
         state.bundle = bundle
         state.rootfs = os.path.abspath(os.path.join(bundle, spec.root.path))
         state.annotations = dict(spec.annotations)
         state.platform = "notify"
-        state.network = options["network"] or "none"
+        state.network = options["network"] or ("host" if view is None else "none")
+        if state.network == "sandbox":
+            raise PyscError("--network sandbox is not there yet: choose host (the config's network namespace) or none")
         state.profile = options["profile"] or "standard"
 
     def created(self) -> None:
@@ -231,9 +244,12 @@ class Creation:
         born = leaf.enter(p, self.container.state.cgroups)
         p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
         flags = CLONE_NEWNS
+        alone = self.container.state.network == "none"
+        if alone:  # whatever network namespace the config names, or none: loopback and nothing else
+            flags |= CLONE_NEWNET
         paths: list[int] = []
         for ns in spec.linux.namespaces:
-            if ns.type not in NAMESPACES:
+            if ns.type not in NAMESPACES or (alone and ns.type == "network"):
                 continue
             if not ns.path:
                 flags |= NAMESPACES[ns.type]
@@ -350,6 +366,9 @@ class Creation:
         self, spec: Spec, namespaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int], record_missing: bool
     ) -> None:
         control = self._listen()
+        for kind in ("network", "ipc", "uts"):
+            if os.fstat(namespaces[kind]).st_ino == os.stat(f"/proc/self/ns/{_NS_FILES[kind]}").st_ino:
+                os.close(namespaces.pop(kind))  # ours as well: there is nothing to join
         given = {
             "root": root,
             "procfd": procfd,
@@ -357,12 +376,9 @@ class Creation:
             "gofer": gofer.fileno(),
             "gofer_pid": os.pidfd_open(self.gofer_pid),
             "control": control.fileno(),
-            "user": namespaces["user"],
-            "net": namespaces["network"],
-            "ipc": namespaces["ipc"],
-            "uts": namespaces["uts"],
         }
-        given.update(zip(("empty", "fuse", "fuse_root"), made, strict=False))
+        given.update({_NS_FILES[kind]: fd for kind, fd in namespaces.items()})
+        given.update(zip(("empty", "bare_proc", "fuse", "fuse_root"), made, strict=False))
         if self.context.options["debug"]:
             given["log"] = 2
         caps = spec.process.capabilities
@@ -370,7 +386,7 @@ class Creation:
             "fds": list(given),
             "profile": self.container.state.profile,
             "network": self.container.state.network,
-            "own_netns": bool(spec.linux.namespace("network")),
+            "own_netns": self.container.state.network == "none" or spec.linux.namespace("network") is not None,
             "debug": self.context.options["debug"],
             "record_missing": record_missing,
             "no_new_privs": spec.process.no_new_privileges,
@@ -384,7 +400,6 @@ class Creation:
         for name, fd in given.items():
             if name not in ("init", "gofer", "control", "root", "log"):
                 os.close(fd)
-        os.close(namespaces["mount"])
         gofer.close()
         control.close()
         self.root = root
@@ -503,9 +518,8 @@ def start(container: Container) -> None:
 def create(context: Context, options: Options, id: str) -> Creation:
     """The verb `create`, without the console: returns the creation, its container locked. On failure nothing is left."""
     bundle = os.path.abspath(options["bundle"] or ".")
-    container = context.store().create(id)
-    creation = Creation(context, container)
-    try:
+
+    def work(creation: Creation) -> None:
         from runsc_cli.spec import load
 
         loaded = load(bundle)
@@ -513,27 +527,31 @@ def create(context: Context, options: Options, id: str) -> Creation:
             creation.warn(warning)
         creation.describe(loaded.spec, bundle)
         creation.run(loaded.spec, bundle, int(options["preserve_fds"] or 0))
+
+    return _create(context, id, work)
+
+
+def create_from(context: Context, id: str, view: View) -> Creation:
+    """A container for `pysc do`: its root is made of parts of the host. On failure nothing is left."""
+
+    def work(creation: Creation) -> None:
+        creation.describe(view.spec, "/", view)
+        creation.run(view.spec, "/", view=view)
+
+    return _create(context, id, work)
+
+
+def _create(context: Context, id: str, work: Callable[[Creation], None]) -> Creation:
+    creation = Creation(context, context.store().create(id))
+    try:
+        work(creation)
         creation.created()
     except BaseException as e:
         creation.abort()
         if isinstance(e, StageError):
             raise PyscError(f"unable to start container process: {e}") from None
-        raise
-    return creation
-
-
-def create_from(context: Context, id: str, view: View) -> Creation:
-    """A container for `pysc do`: its root is made of parts of the host. On failure nothing is left."""
-    container = context.store().create(id)
-    creation = Creation(context, container)
-    try:
-        creation.describe(view.spec, "/")
-        creation.run(view.spec, "/", view=view)
-        creation.created()
-    except BaseException as e:
-        creation.abort()
-        if isinstance(e, StageError):
-            raise PyscError(f"unable to start the command: {e}") from None
+        if isinstance(e, wire.Closed):
+            raise PyscError("a process of the container ended while it was made; --debug shows why") from None
         raise
     return creation
 
@@ -545,7 +563,6 @@ def hand_over_console(creation: Creation, options: Options) -> None:
             raise PyscError("--console-socket: process.terminal is false in config.json")
         return
     if not options["console_socket"]:
-        creation.abort()
         raise PyscError("cannot allocate tty if runc will detach without setting console socket")
     from runsc_cli.console import send_master
 

@@ -53,7 +53,8 @@ class View:
 
     __slots__ = ("_pieces", "_tmpfs", "links", "spec")
 
-    def __init__(self, options: Options, args: list[str], tty: bool) -> None:
+    def __init__(self, options: Options, args: list[str], tty: bool, own_network: bool = True) -> None:
+        """`own_network`: a network namespace with loopback alone; else the host's, its abstract unix sockets included."""
         if options["keep"]:
             raise PyscError("--keep is not supported yet; let the command write below --write DIR")
         self.links: list[tuple[str, str]] = []
@@ -77,7 +78,7 @@ class View:
             if not colon or not destination.startswith("/"):
                 raise PyscError(f"--bind {text!r}: write SOURCE:DESTINATION, the destination absolute")
             self._pieces.append(_Piece(_existing(source, "--bind"), destination, "write"))
-        self.spec = self._spec(args, cwd, options["env"], tty)
+        self.spec = self._spec(args, cwd, options["env"], tty, own_network)
 
     def _system(self) -> None:
         for path in SYSTEM:
@@ -94,7 +95,7 @@ class View:
         """Whether a host path is in the view."""
         return any(path == p.source or path.startswith(p.source.rstrip("/") + "/") for p in self._pieces)
 
-    def _spec(self, args: list[str], cwd: str, env: list[str], tty: bool) -> Spec:
+    def _spec(self, args: list[str], cwd: str, env: list[str], tty: bool, own_network: bool) -> Spec:
         path = [os.path.join(p, "bin") for p in (sys.prefix, sys.base_prefix) if not p.startswith("/usr")]
         variables = {"PATH": ":".join([*path, _PATH]), "HOME": "/root", "USER": "root"}
         variables |= {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
@@ -127,7 +128,7 @@ class View:
                 SpecMount(destination="/dev/shm", type="tmpfs", source="shm", options=("nosuid", "nodev", "mode=1777")),
                 SpecMount(destination="/sys", type="sysfs", source="sysfs", options=("nosuid", "nodev", "noexec", "ro")),
             ),
-            linux=Linux(namespaces=tuple(Namespace(type=t) for t in _NAMESPACES)),
+            linux=Linux(namespaces=tuple(Namespace(type=t) for t in _NAMESPACES if own_network or t != "network")),
         )
 
     def mounts(self, userns: int, warn: Callable[[str], None]) -> list[Mount]:
@@ -174,6 +175,8 @@ def explain(report: dict[str, Any], view: View) -> list[str]:
 def _remedy(kind: str, what: str) -> str:
     if kind == "connect":
         return "allow with --network host"
+    if kind == "write":
+        return f"allow with --write {what}" if what.startswith("/") else "the place is read-only: --write DIR allows it"
     if kind == "open":
         path = what.rpartition(" (")[0] or what
         if path.startswith("/proc"):

@@ -76,7 +76,7 @@ def mounts(
         kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
         if kind not in ("tmpfs", "devpts", *STAGE_TYPES):
             raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
-        data = options.parameters if mount.type == kind else ("mode=555", "size=0")
+        data = (*options.superblock, *options.parameters) if mount.type == kind else ("mode=555", "size=0")
         if mount.type == "mqueue":
             data = ()
         planned.append(

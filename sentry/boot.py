@@ -1,8 +1,12 @@
 """The life of a sentry: from a fork of the command line to the end of its container.
 
 It is forked before the command line reads config.json, so that its imports run on the other CPU meanwhile. Then one message
-brings everything it will ever hold: descriptors and plain values. It joins the container's user, network, IPC and UTS namespaces,
-gives up its root, capabilities and system calls, answers, and serves.
+brings everything it will ever hold: descriptors and plain values. It joins the container's user, network, IPC, UTS and mount namespaces,
+gives up its root and capabilities, answers, and serves. It has no seccomp filter of its own yet.
+
+The mount namespace matters: to a process outside of it the kernel answers the removal of a mount point by detaching the mount, and
+not with EBUSY (fs/namespace.c:is_local_mountpoint()). Between joining it and taking the empty root nothing may be imported: names
+would be looked up in the workload's tree.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from gofer.client import GoferClient
 from sentry.abi import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
+    CLONE_NEWNS,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
     O_DIRECTORY,
@@ -38,7 +43,8 @@ from sentry.vfs.proc import Proc
 if TYPE_CHECKING:
     from typing import Any
 
-_NAMESPACES = (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET), ("ipc", CLONE_NEWIPC), ("uts", CLONE_NEWUTS))
+_NAMESPACES = (("net", CLONE_NEWNET), ("ipc", CLONE_NEWIPC), ("uts", CLONE_NEWUTS), ("user", CLONE_NEWUSER))
+"""The user namespace last: a network namespace that the config names may belong to the host's, and can be joined with its rights alone."""
 
 
 def run(sock: wire.Socket) -> None:
@@ -68,7 +74,8 @@ class Sentry:
         self._gofer = given["gofer_pid"]
         self._control = wire.Socket(fileno=given["control"])
         log = os.fdopen(given["log"], "w", buffering=1) if "log" in given else sys.stderr
-        for name, kind in _NAMESPACES:
+        # an ordinary user has rights over the others only from inside
+        for name, kind in _NAMESPACES if os.geteuid() == 0 else sorted(_NAMESPACES, key=lambda n: n[0] != "user"):
             if name in given:
                 _check(lib.setns_(given[name], kind), f"join the {name} namespace")
                 os.close(given[name])
@@ -77,9 +84,11 @@ class Sentry:
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
         procfd = given["procfd"]
+        _check(lib.setns_(given["mnt"], CLONE_NEWNS), "join the mount namespace")
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
         empty_root(given["empty"])
-        os.close(given["empty"])
+        for name in ("empty", "mnt"):
+            os.close(given[name])
         credentials = CredentialCache(procfd, message["no_new_privs"])
         holds = Holds(credentials, self._enter_thread)
         proc = Proc(given["root"], procfd, message, given)

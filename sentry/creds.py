@@ -10,7 +10,7 @@ Reading /proc/TID/status costs 16 us, an intercepted open 20. So facts are cache
 - an exec of a setuid program changes the effective ids, which own /proc/TID: one stat (2 us) shows it;
 - that stat also shows the inode of /proc/TID, which is never the same for a reused thread id;
 - an exec by other than root drops capabilities without a trace: such a state (not root, capabilities held) is not cached;
-  securebits, which take root's privilege on exec away, end caching for good;
+  securebits and a smaller bounding set, which make an exec take privilege from root, end caching for good;
 - umask is the fs_struct's: umask(2) is sent to the sentry and drops every entry.
 """
 
@@ -29,6 +29,7 @@ from sentry.abi import (
     CAP_KILL,
     CAP_LINUX_IMMUTABLE,
     CAP_MKNOD,
+    CAP_NET_BIND_SERVICE,
     CAP_SETFCAP,
     CAP_SETGID,
     CAP_SETUID,
@@ -49,10 +50,11 @@ FILE_CAPS = (
     | 1 << CAP_FSETID
     | 1 << CAP_LINUX_IMMUTABLE
     | 1 << CAP_MKNOD
+    | 1 << CAP_NET_BIND_SERVICE
     | 1 << CAP_SETFCAP
     | 1 << CAP_SYS_ADMIN
 )
-"""What the kernel asks for in path system calls: taken over from the caller where it has them."""
+"""What the kernel asks for in mediated system calls: taken over from the caller where it has them."""
 
 ALL_CAPS = OWN_CAPS | FILE_CAPS
 
@@ -144,7 +146,7 @@ class CredentialCache:
         self._no_longer_uniform()
 
     def stop_caching(self) -> None:
-        """Somebody sets securebits: from now on exec may take capabilities from root."""
+        """Somebody sets securebits or drops from a bounding set: from now on exec may take capabilities from root."""
         self._exact = False
         self.forget_all()
 

@@ -31,15 +31,12 @@ TICK = 0.01
 MAX_HOLDS = 512
 """Threads that may wait at once; beyond it a call fails with ENOMEM, as it may on Linux."""
 
-STACK = 128 << 10
-"""Bytes of stack for a waiting thread."""
-
-
 class _Hold:
-    __slots__ = ("done", "reply", "thread")
+    __slots__ = ("done", "ready", "reply", "thread")
 
-    def __init__(self, reply: HeldReply) -> None:
+    def __init__(self, reply: HeldReply, ready: Callable[[], bool]) -> None:
         self.reply = reply
+        self.ready = ready
         self.thread = 0
         self.done = False
 
@@ -57,14 +54,16 @@ class Holds:
         self._watching = False
 
     def blocking(
-        self, task: Task, call: Callable[[], int], deliver: Callable[[HeldReply, int], None] | None = None, *, close: int = -1
+        self, task: Task, call: Callable[[], int], deliver: Callable[[HeldReply, int], None] | None = None, *, close: int = -1,
+        ready: Callable[[], bool] = bool,
     ) -> object:
         """Make `call` (a raw system call: result or -errno, not retried on EINTR) as the caller, on another thread.
 
         `deliver` turns its result into the reply (default: value or errno); descriptor `close` is closed in the end.
+        While `ready()` the call is interrupted as well and made again: for what its blocking would miss.
         Returns HELD. Raises ENOMEM when too many calls wait.
         """
-        hold = _Hold(task.hold())
+        hold = _Hold(task.hold(), ready)
         creds = task.creds
         with self._lock:
             if len(self._holds) >= MAX_HOLDS:
@@ -110,7 +109,7 @@ class Holds:
                     return
                 held = list(self._holds)
             for hold in held:
-                if hold.thread and not hold.done and (not hold.reply.waiting() or hold.reply.signalled()):
+                if hold.thread and not hold.done and (not hold.reply.waiting() or hold.reply.signalled() or hold.ready()):
                     with self._lock:  # a thread that is still in the set has not ended
                         if hold in self._holds:
                             signal.pthread_kill(hold.thread, signal.SIGUSR1)

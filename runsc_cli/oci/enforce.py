@@ -16,6 +16,15 @@ from sentry.abi import MS_REMOUNT
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Process, Spec
 
+_HOOKS = (
+    ("prestart", "prestart"),
+    ("create_runtime", "createRuntime"),
+    ("create_container", "createContainer"),
+    ("start_container", "startContainer"),
+    ("poststart", "poststart"),
+    ("poststop", "poststop"),
+)
+
 APPARMOR = "/sys/module/apparmor/parameters/enabled"
 
 
@@ -24,6 +33,8 @@ def config(spec: Spec, warnings: list[str]) -> None:
     process(spec.process, "process", warnings)
     linux = spec.linux
     rows = (
+        (linux.devices, "linux.devices", "only the default devices are made yet: leave it out"),
+        (linux.seccomp is not None, "linux.seccomp", "profiles are not applied yet, the sandbox has a filter of its own: leave it out"),
         (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
         (linux.intel_rdt is not None, "linux.intelRdt", "resctrl is not supported: leave it out"),
         (linux.memory_policy is not None, "linux.memoryPolicy", "is not supported: leave it out, or use resources.cpu.mems"),
@@ -42,14 +53,9 @@ def config(spec: Spec, warnings: list[str]) -> None:
     for kind in ("mount", "pid"):
         if linux.namespace(kind) is None:
             raise SpecError("linux.namespaces", f'has none of type "{kind}": the sandbox needs one, add it')
-    for name, field in (("create_container", "createContainer"), ("start_container", "startContainer")):
+    for name, field in _HOOKS:
         if getattr(spec.hooks, name):
-            raise SpecError(f"hooks.{field}", "hooks inside the container are not supported: use createRuntime")
-    if linux.seccomp is not None:
-        for i, rule in enumerate(linux.seccomp.syscalls):
-            if rule.action == "SCMP_ACT_NOTIFY":
-                why = "the kernel allows one listener a process, and it is the sandbox's"
-                raise SpecError(f"linux.seccomp.syscalls[{i}].action", f"SCMP_ACT_NOTIFY is not supported: {why}")
+            raise SpecError(f"hooks.{field}", "hooks are not run yet: leave them out")
     _mounts(spec)
 
 
@@ -58,6 +64,8 @@ def _mounts(spec: Spec) -> None:
         options = mount_options.parse(mount.options)
         if options.flags & MS_REMOUNT:
             raise SpecError(f"mounts[{i}].options", "remount is not supported: give the options to the mount itself")
+        if options.tmpcopyup:
+            raise SpecError(f"mounts[{i}].options", "tmpcopyup is not supported yet: leave it out")
         if ".." in mount.destination.split("/"):
             raise SpecError(f"mounts[{i}].destination", f"{mount.destination!r} contains '..': write the path without")
         if mount.uid_mappings and (mount.uid_mappings, mount.gid_mappings) != (

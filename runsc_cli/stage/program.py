@@ -29,6 +29,9 @@ _OP = struct.Struct("<HHI6Q")
 _HEAD = struct.Struct("<II")
 _U64 = (1 << 64) - 1
 
+_PYTHON_IGNORES = (13, 25)
+"""SIGPIPE and SIGXFSZ: an ignored signal stays ignored across execve(2), and a workload expects the default."""
+
 BINARY = os.path.join(os.path.dirname(__file__), "stage")
 
 
@@ -146,7 +149,7 @@ class Stage:
         try:
             actions = [(os.POSIX_SPAWN_DUP2, fd, i) for i, fd in enumerate(stdio) if fd != i]
             actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), 3))
-            self.pid = os.posix_spawn(f"/proc/self/fd/{exe}", ["pysc-init"], {}, file_actions=actions)
+            self.pid = os.posix_spawn(f"/proc/self/fd/{exe}", ["pysc-init"], {}, file_actions=actions, setsigdef=_PYTHON_IGNORES)
         finally:
             os.close(exe)
             theirs.close()

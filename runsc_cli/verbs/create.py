@@ -16,9 +16,13 @@ def run(options: Options, args: list[str], context: Context) -> int:
     from runsc_cli.container import hand_over_console
 
     creation = create(context, options, args[0])
-    hand_over_console(creation, options)
-    if options["pid_file"]:
-        write_pid_file(options["pid_file"], creation.init)
+    try:
+        hand_over_console(creation, options)
+        if options["pid_file"]:
+            write_pid_file(options["pid_file"], creation.init)
+    except BaseException:
+        creation.abort()
+        raise
     creation.container.unlock()
     os.close(creation.init_pidfd)
     return 0

@@ -21,16 +21,21 @@ if TYPE_CHECKING:
 
 
 def run(options: Options, args: list[str], context: Context) -> int:
-    from runsc_cli.supervise import supervise
+    from runsc_cli.supervise import Signals, supervise
 
     tty = os.isatty(0) and os.isatty(1)
-    view = do_view.View(options, args, tty)
-    creation = create_from(context, f"do-{os.getpid()}", view)
-    container = creation.container
-    start_container(container)
-    container.unlock()
-    master = creation.console_master
-    status = supervise(creation.init, master if master >= 0 else None)
+    view = do_view.View(options, args, tty, own_network=context.options["network"] != "host")
+    with Signals() as signals:
+        creation = create_from(context, f"do-{os.getpid()}", view)
+        container = creation.container
+        try:
+            start_container(container)
+        except BaseException:
+            creation.abort()
+            raise
+        container.unlock()
+        master = creation.console_master
+        status = supervise(creation.init, master if master >= 0 else None, signals)
     report = creation.report()
     with container.lock():
         destroy(container)

@@ -12,20 +12,25 @@ if TYPE_CHECKING:
 
 
 def run(options: Options, args: list[str], context: Context) -> int:
-    from runsc_cli.supervise import supervise
+    from runsc_cli.supervise import Signals, supervise
 
-    creation = create(context, options, args[0])
-    container = creation.container
-    if options["detach"] or options["console_socket"]:
-        hand_over_console(creation, options)
-    if options["pid_file"]:
-        write_pid_file(options["pid_file"], creation.init)
-    start(container)
-    container.unlock()
-    if options["detach"]:
-        return 0
-    master = creation.console_master
-    status = supervise(creation.init, master if master >= 0 else None)
+    with Signals() as signals:  # before there is a container: a signal is then for it, and never leaves one behind
+        creation = create(context, options, args[0])
+        container = creation.container
+        try:
+            if options["detach"] or options["console_socket"]:
+                hand_over_console(creation, options)
+            if options["pid_file"]:
+                write_pid_file(options["pid_file"], creation.init)
+            start(container)
+        except BaseException:
+            creation.abort()
+            raise
+        container.unlock()
+        if options["detach"]:
+            return 0
+        master = creation.console_master
+        status = supervise(creation.init, master if master >= 0 else None, signals)
     if context.options["debug"]:
         creation.say_counts(creation.report())
     container.record_exit(status)

@@ -1,4 +1,4 @@
-"""How our own long-lived processes shut themselves in: an empty root, no capabilities to spare, a filter of their own.
+"""How our own long-lived processes shut themselves in: an empty root.
 
 Model: pivot_root is not needed for a process that holds no directory of the host: its root becomes an empty, read-only tmpfs
 that is mounted nowhere, so no path leads anywhere and what it can reach are the descriptors it was given.

@@ -1,9 +1,8 @@
-"""The workload's filter, from the table, and the allowlists of our own processes."""
+"""The workload's filter, from the table."""
 
 from __future__ import annotations
 
-from sentry.platform.bpf import RET_ALLOW, RET_ERRNO, RET_KILL_PROCESS, RET_USER_NOTIF, Rule, Verdict, assemble
-from sentry.syscalls.numbers import NUMBERS
+from sentry.platform.bpf import RET_ALLOW, RET_ERRNO, RET_USER_NOTIF, Verdict, assemble
 from sentry.syscalls.table import ROWS, Denied, Disposition, Mediated, Native, NativeIf
 
 
@@ -26,14 +25,6 @@ def _value(found: Disposition) -> int:
         return RET_ERRNO | found.errno
     assert isinstance(found, (Denied, Mediated))
     return RET_USER_NOTIF
-
-
-def allowlist(names: str, rules: dict[str, Rule] | None = None) -> bytes:
-    """A filter that lets `names` pass, and those of `rules` where the rule holds. Anything else kills the process."""
-    verdicts = {NUMBERS[name]: Verdict(RET_ALLOW) for name in names.split()}
-    for name, rule in (rules or {}).items():
-        verdicts[NUMBERS[name]] = Verdict(RET_ALLOW, rule, RET_KILL_PROCESS)
-    return assemble(verdicts, RET_KILL_PROCESS)
 
 
 def surface(profile: str) -> dict[str, int]:

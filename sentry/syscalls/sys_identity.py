@@ -43,7 +43,7 @@ def prctl(task: Task, option: UInt) -> object:
     if option not in _IDENTITY_OPTIONS:
         task.kernel.denied("prctl", str(option))
         raise OSError(errno.EINVAL, "prctl")
-    if option == PR_SET_SECUREBITS:
+    if option in (PR_SET_SECUREBITS, PR_CAPBSET_DROP):
         task.kernel.credentials.stop_caching()
     else:
         task.kernel.credentials.forget(task.tid)

@@ -3,6 +3,11 @@
 Man pages: open(2), openat2(2), fifo(7), tty(4). The kernel opens, as the caller, on the sentry's side of the same mount tree;
 the descriptor is then put into the caller's table, so everything that follows (read, mmap, flock…) is native.
 
+O_PATH: a descriptor opened so cannot be put into another's table (the kernel's fget() refuses it), so the call is continued. Its
+flags are in a register, so whatever a racing thread makes of the name, the caller gets a place in its own view and no
+access; when it is opened through /proc/self/fd it comes here. openat2(2) has its flags in memory: ENOSYS with O_PATH,
+callers fall back.
+
 Left out: opening a terminal never makes it the controlling terminal (as with O_NOCTTY; TIOCSCTTY does).
 """
 
@@ -10,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+from select import POLLIN, poll
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG
 from typing import TYPE_CHECKING
 
@@ -32,7 +38,7 @@ from sentry.abi import (
 from sentry.kernel import MAX_DENIALS
 from sentry.platform._native import ffi, lib
 from sentry.syscalls.registry import Dirfd, Flags, Mode, Ptr, Size, syscall
-from sentry.task import Fd
+from sentry.task import CONTINUE, Fd
 from sentry.vfs.resolve import lookup, open_at, open_pointer
 
 if TYPE_CHECKING:
@@ -75,27 +81,25 @@ def openat2(task: Task, dirfd: Dirfd, path: Ptr, how: Ptr, size: Size) -> object
     flags, mode, resolve = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8, 16))
     if flags & ~O_VALID or resolve & ~RESOLVE_ALL or mode & ~0o7777 or (mode and not flags & _CREATING):
         raise OSError(errno.EINVAL, "open_how")
-    if flags & O_PATH and flags & ~_PATH_FLAGS:
-        raise OSError(errno.EINVAL, "open_how")
+    if flags & O_PATH:
+        raise OSError(errno.EINVAL if flags & ~_PATH_FLAGS else errno.ENOSYS, "open_how")
     return _openat(task, dirfd, path, flags, mode, resolve)
 
 
 def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: int = 0) -> object:
     """`path` is the address: it is read once, into `task.path`."""
-    cloexec = flags & O_CLOEXEC
     if flags & O_PATH:
-        flags &= _PATH_FLAGS
-        mode = 0
-    else:
-        flags |= O_LARGEFILE | O_NOCTTY
-        mode = mode & 0o7777 if flags & _CREATING else 0
+        return CONTINUE
+    cloexec = flags & O_CLOEXEC
+    flags |= O_LARGEFILE | O_NOCTTY
+    mode = mode & 0o7777 if flags & _CREATING else 0
     try:
         if resolve:
             fd = open_at(task, dirfd, task.read_cstr(path), flags, mode, resolve)
         else:
             fd = open_pointer(task, dirfd, path, flags, mode)
     except OSError as e:
-        if e.errno == errno.ENXIO and not flags & (O_NONBLOCK | O_PATH):
+        if e.errno == errno.ENXIO and not flags & O_NONBLOCK:
             return _open_fifo_for_writing(task, dirfd, ffi.string(task.path), flags)
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             task.kernel.denied("open", f"{os.fsdecode(ffi.string(task.path))} ({'write' if flags & O_ACCMODE else 'read'})")
@@ -105,7 +109,7 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
                 missing.add(name)
         raise
     kind = S_IFMT(task.opened.mode)
-    if kind in (S_IFREG, S_IFDIR) or flags & O_PATH:
+    if kind in (S_IFREG, S_IFDIR):
         return Fd(fd, bool(cloexec))
     return _open_special(task, fd, kind, flags)
 
@@ -114,8 +118,7 @@ def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
     """`fd` was opened with O_NONBLOCK: give it the caller's mode, or wait as the caller has asked to."""
     cloexec = bool(flags & O_CLOEXEC)
     if kind == S_IFIFO and not flags & (O_NONBLOCK | O_ACCMODE):
-        # our fd keeps a reader present while the blocking open waits for a writer
-        return _hold_open(task, fd, flags)
+        return _hold_reader(task, fd, flags)
     if kind == S_IFBLK:
         os.close(fd)
         raise OSError(errno.EACCES, "block device")
@@ -134,6 +137,40 @@ def _open_fifo_for_writing(task: Task, dirfd: int, path: bytes, flags: int) -> o
         os.close(fd)
         raise OSError(errno.ENXIO, "open")
     return _hold_open(task, fd, flags)
+
+
+def _hold_reader(task: Task, fd: int, flags: int) -> object:
+    """Wait for a writer, fifo(7). `fd` is a reader already, opened without waiting, and is what the caller gets.
+
+    It may not be opened anew when a writer comes: one that comes, writes and leaves before that would be missed. poll(2) on `fd`
+    shows data, or the hang-up of a writer that has been; one that is there and silent is found by a second, blocking open.
+    """
+    watch = poll()
+    watch.register(fd, POLLIN)
+    name = b"%d" % fd
+
+    def came() -> bool:
+        return bool(watch.poll(0))
+
+    def wait() -> int:
+        if came():
+            return 0
+        second = lib.openat2_raw(AT_FDCWD, name, os.O_RDONLY, 0, 0)
+        if second < 0:
+            return int(second)
+        os.close(second)
+        return 0
+
+    def deliver(reply: HeldReply, result: int) -> None:
+        if result < 0:
+            reply.fail(-result)
+            return
+        os.set_blocking(fd, True)
+        error = reply.inject(os.dup(fd), bool(flags & O_CLOEXEC))
+        if error < 0:
+            reply.fail(-error)
+
+    return task.kernel.holds.blocking(task, wait, deliver, close=fd, ready=came)
 
 
 def _hold_open(task: Task, fd: int, flags: int) -> object:

@@ -197,7 +197,7 @@ _add("mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr", N
 
 # ---- names ----
 
-_add("open openat openat2 creat", MEDIATED, PARTIAL, "opening a terminal does not make it the controlling terminal")
+_add("open openat openat2 creat", MEDIATED, PARTIAL, "opening a terminal does not make it the controlling terminal; openat2 with O_PATH: ENOSYS")
 _add(
     "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat chmod fchmodat fchmodat2 "
     "chown lchown fchownat utime utimes futimesat truncate",

@@ -21,7 +21,7 @@ from sentry.platform._native import ffi, lib
 from sentry.vfs import procfs
 from sentry.vfs.procread import cgroup_reader, directory_reader, pid_lister
 from sentry.vfs.procview import ProcView
-from sentry.vfs.serve import Server, snapshot
+from sentry.vfs.serve import OPEN_FLAGS, Server, snapshot
 
 if TYPE_CHECKING:
     from typing import Any
@@ -37,13 +37,15 @@ _MAGIC_DIRECTORIES = frozenset((b"fd", b"ns", b"map_files"))
 class Proc:
     """The procfs of one container. Constant after boot."""
 
-    __slots__ = ("_device", "_fuse_root", "_own_net", "_root", "dev", "view")
+    __slots__ = ("_bare", "_device", "_fuse_root", "_own_net", "_root", "dev", "view")
 
     def __init__(self, root: int, procfd: int, message: dict[str, Any], given: dict[str, int]) -> None:
         """`root`: the container's; `given`: descriptors by name, of which fuse, fuse_root and cgroup:* are used."""
         self.dev = -1
         """st_dev of the container's procfs; -1 when it has none."""
         self._root = lib.openat2_raw(root, b"proc", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, 0)
+        self._bare = given.get("bare_proc", -1)
+        """The same procfs, a mount that nothing is mounted on: where names are proven."""
         self._device = given.get("fuse", -1)
         self._fuse_root = given.get("fuse_root", -1)
         self._own_net = bool(message["own_netns"])
@@ -96,7 +98,7 @@ class Proc:
             os.close(fd)
 
     def _classify(self, fd: int, flags: int, is_directory: bool) -> tuple[bytes, procfs.Native | procfs.Deny | procfs.Synth]:
-        found = procfs.reopen(self._root, fd, os.readlink(b"%d" % fd))
+        found = procfs.reopen(self._bare, fd, os.readlink(b"%d" % fd))
         if found is None:
             return b"(no name)", procfs.DENIED
         os.close(found[1])
@@ -117,7 +119,7 @@ class Proc:
         if self._fuse_root < 0:
             fd = snapshot(procfs.generate(synth.name, self.view, synth.pid), synth.name.decode(), fds=AT_FDCWD)
         else:
-            fd = lib.openat2_raw(self._fuse_root, synth.key, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_TRUNC), 0, 0)
+            fd = lib.openat2_raw(self._fuse_root, synth.key, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW | O_TRUNC) | OPEN_FLAGS, 0, 0)
             if fd < 0:
                 raise OSError(-fd, "procfs")
         lib.fd_info(fd, task.opened)
@@ -127,7 +129,7 @@ class Proc:
 
     def _name(self, link: int) -> list[bytes]:
         """The components below /proc of the link object `link`."""
-        found = procfs.reopen(self._root, link, os.readlink(b"%d" % link))
+        found = procfs.reopen(self._bare, link, os.readlink(b"%d" % link))
         if found is None:
             raise OSError(errno.EACCES, "procfs")
         os.close(found[1])

@@ -110,6 +110,60 @@ def test_what_a_sandbox_must_not_do(runtime):
     assert answer.stderr.count("not permitted") + answer.stderr.count("denied") >= 4, answer.stderr
 
 
+def test_signals_are_as_a_program_expects_them(runtime):
+    ignored = int(runtime.sh("grep SigIgn /proc/self/status").stdout.split()[1], 16)
+    assert not ignored & (1 << (13 - 1) | 1 << (25 - 1)), "Python ignores SIGPIPE and SIGXFSZ, a workload must not inherit it"
+
+
+def test_a_fifo_waits_for_its_other_end(runtime):
+    answer = runtime.sh(
+        "cd /tmp; mkfifo p; i=0; while [ $i -lt 20 ]; do (echo $i >p) & cat p; wait; i=$((i+1)); done; "
+        "(sleep 0.2; echo late >p) & cat p; (sleep 0.2; cat p) & echo writer >p; wait; (sleep 0.2; : >p) & cat p; echo end"
+    )
+    assert answer.stdout.split() == [*map(str, range(20)), "late", "writer", "end"]
+
+
+def test_a_mount_point_is_busy(runtime):
+    answer = runtime.sh("rm /dev/null; rmdir /dev/shm; echo gone >/dev/null; ls /dev/shm; mv /dev/zero /dev/zero2")
+    assert answer.stderr.lower().count("busy") == 3, answer.stderr
+
+
+def test_generated_files_can_be_sent(runtime):
+    # busybox cat uses sendfile(2); the readonlyPaths of the default config lie over /proc/sys
+    answer = runtime.sh("cat /proc/meminfo | grep -c MemTotal; cat /proc/sys/kernel/ostype; cat /proc/sys/kernel/hostname")
+    assert answer.stdout.split() == ["1", "Linux", "pysc"], answer.stderr
+
+
+def test_network_none_is_loopback_alone_whatever_the_config_says(runtime):
+    runtime.config("ls", "/proc/self/ns/net", "-l")
+    spec = json.loads((runtime.bundle / "config.json").read_text())
+    spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "network"]
+    (runtime.bundle / "config.json").write_text(json.dumps(spec))
+    own = os.readlink("/proc/self/ns/net")
+    assert own in runtime("run", "box").stdout
+    assert own not in runtime("--network", "none", "run", "box").stdout
+    answer = runtime("--network", "sandbox", "run", "box")
+    assert (answer.returncode, answer.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        (None, "hooks", {"prestart": [{"path": "/bin/true"}]}),
+        ("linux", "seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}),
+        ("linux", "devices", [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]),
+    ],
+)
+def test_what_is_not_applied_is_refused(runtime, section, field, value):
+    runtime.config("true")
+    spec = json.loads((runtime.bundle / "config.json").read_text())
+    (spec[section] if section else spec)[field] = value
+    (runtime.bundle / "config.json").write_text(json.dumps(spec))
+    answer = runtime("run", "box")
+    assert answer.returncode == 1
+    assert field in answer.stderr
+
+
 def test_lifecycle(runtime):
     runtime.config("sleep", "1000")
     # the container's stdio is the caller's, as with runc: a pipe here would wait for the container
@@ -202,6 +256,20 @@ def test_links_in_the_image_lead_nowhere_else(runtime, tmp_path):
     (runtime.bundle / "config.json").write_text(json.dumps(spec))
     runtime("run", "box")
     assert list(outside.iterdir()) == []
+
+
+def test_do_in_the_hosts_network_and_o_path_and_a_smaller_bounding_set(tmp_path):
+    script = (
+        "import os, ctypes\nprint(os.readlink('/proc/self/ns/net'))\nfd = os.open('/usr', os.O_PATH)\n"
+        "print(os.stat('bin', dir_fd=fd).st_ino > 0)\n"
+        "open('/tmp/s', 'w').close(); os.chmod('/tmp/s', 0); os.chown('/tmp/s', 1, 1); open('/tmp/s').close()\n"
+        "ctypes.CDLL(None).prctl(24, 1)\n"  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+        "open('/tmp/s').close()\nimport sys; sys.stdout.flush()\nos.execvp('cat', ['cat', '/tmp/s'])"  # a thread id that the cache knows
+    )
+    command = [*PYSC, "--root", str(tmp_path / "state"), "--network", "host", "do", "-q", "--", "python3", "-c", script]
+    answer = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert (answer.stdout.split(), answer.returncode) == ([os.readlink("/proc/self/ns/net"), "True"], 1), answer.stderr
+    assert "Permission denied" in answer.stderr
 
 
 def test_do(tmp_path):
