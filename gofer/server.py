@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-from typing import TYPE_CHECKING
 
 from gofer.mounts import PUT_AT, MountError, bare, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
 from sentry.abi import (
@@ -35,6 +34,7 @@ from sentry.platform import wire
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import empty_mount, empty_root
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from sentry.abi import O_DIRECTORY, O_PATH
 from sentry.vfs import sysfs
 from sentry.vfs.procread import directory_reader
 from sentry.vfs.procview import ProcView
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.vfs.sysfs import Node
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from gofer import server
 from runsc_cli import launch
@@ -42,6 +41,7 @@ from sentry.abi import (
 from sentry.platform import wire
 from sentry.platform._native import lib
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

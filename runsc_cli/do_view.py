@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from gofer.mounts import Mount
 from runsc_cli.errors import PyscError
@@ -20,6 +19,7 @@ from runsc_cli.oci.model import Mount as SpecMount
 from runsc_cli.version import SPEC_VERSION
 from sentry.abi import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import msgspec
-
 from runsc_cli.errors import PyscError
 from runsc_cli.oci.check import check_process
 from runsc_cli.oci.model import Capabilities, User
 from runsc_cli.spec import load, load_process
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Process
     from runsc_cli.options import Options
@@ -29,16 +26,16 @@ def of(options: Options, args: list[str], container: Container) -> Process:
         changes["cwd"] = options["cwd"]
     if options["env"]:
         changes["env"] = (*base.env, *options["env"])
+    user = base.user
     if options["user"]:
-        changes["user"] = _user(options["user"], base.user)
+        changes["user"] = user = _user(options["user"], base.user)
     if options["additional_gids"]:
-        user = changes.get("user", base.user)
-        changes["user"] = msgspec.structs.replace(user, additional_gids=tuple(int(g) for g in options["additional_gids"]))  # type: ignore[type-var]
+        changes["user"] = user.replace(additional_gids=tuple(int(g) for g in options["additional_gids"]))
     if options["cap"]:
         changes["capabilities"] = _with_capabilities(base.capabilities, options["cap"])
     if options["no_new_privs"]:
         changes["no_new_privileges"] = True
-    process = msgspec.structs.replace(base, **changes)
+    process = base.replace(**changes)
     check_process(process, "process")
     return process
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from stat import S_ISDIR, S_ISREG
-from typing import TYPE_CHECKING
 
 from runsc_cli.errors import PyscError, quote
 from sentry.abi import O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from sentry.platform._native import lib
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Process
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import TYPE_CHECKING
 
 from runsc_cli.capabilities import LAST_CAP, mask
 from runsc_cli.errors import PyscError
@@ -33,6 +32,7 @@ from sentry.abi import (
     SECCOMP_SET_MODE_FILTER,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Process
 

@@ -14,7 +14,7 @@ import sys
 import time
 
 from runsc_cli.errors import HostError, PyscError, quote
-from runsc_cli.jsontext import dumps
+from sentry.platform.jsontext import dumps
 
 FORMATS = ("text", "json")
 

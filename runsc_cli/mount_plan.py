@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from gofer.mounts import Mount
 from runsc_cli import mount_options
@@ -30,6 +29,7 @@ from sentry.abi import (
 )
 from sentry.platform._native import lib
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

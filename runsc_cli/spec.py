@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import os
 from stat import S_ISFIFO, S_ISREG
-from typing import TYPE_CHECKING, TypeVar
-
-import msgspec
 
 from runsc_cli.errors import HostError, PyscError, SpecError
 from runsc_cli.oci.check import check, check_process
 from runsc_cli.oci.model import Process, Spec
+from runsc_cli.oci.object import Mismatch
+from sentry.platform.jsontext import loads
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeVar
+
+    from runsc_cli.oci.object import Object
+
+    O = TypeVar("O", bound=Object)
 
 MAX_SIZE = 16 << 20
 """Bytes of a config.json; a real one has ten thousand."""
-
-T = TypeVar("T")
 
 
 class Loaded:
@@ -79,59 +81,36 @@ def read(path: str, *, pipe: bool = False) -> bytes:
     raise PyscError(f"{path} is larger than {MAX_SIZE >> 20} MiB: no config is")
 
 
-def decode(raw: bytes, kind: type[T], at: str = "") -> T:
+def decode(raw: bytes, kind: type[O], at: str = "") -> O:
     """`raw` as a value of `kind`. `at` is what the paths in errors begin with. Raises SpecError."""
     try:
-        try:
-            value = msgspec.json.decode(raw, type=kind)
-        except msgspec.ValidationError as error:
-            if "got `null`" not in str(error):
-                raise
-            # Go, in which every engine is written, reads null as "not given" and may write it for an empty list.
-            value = msgspec.convert(_without_nulls(msgspec.json.decode(raw)), kind)
-    except msgspec.ValidationError as error:
-        raise _error(str(error), at) from None
+        value = loads(raw.decode())
+        if b"\\u" in raw:
+            _refuse_characters(value, at)
+        return kind.of(value)
+    except Mismatch as error:
+        raise SpecError(".".join(filter(None, (at, error.path))), error.why) from None
     except RecursionError:
         raise SpecError(at, "nested too deep to be a config") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        text = str(error).removeprefix("JSON is malformed: ")
+    except ValueError as error:
+        text = str(error)
         raise SpecError(at, f"no JSON: {text[:1].lower()}{text[1:]}") from None
-    # No string of a config can hold it: all of them become C strings.
-    if b"\\u0000" in raw:
-        _refuse_nul(msgspec.to_builtins(value), at)
-    return value
 
 
-def _error(text: str, at: str) -> SpecError:
-    """msgspec's "Expected `array`, got `str` - at `$.process.args`", as ours."""
-    why, _, path = text.partition(" - at `")
-    field = path.rstrip("`").removeprefix("$").removeprefix(".")
-    if why.startswith("Object missing required field `"):
-        field = f"{field}.{why.split('`')[1]}".removeprefix(".")
-        why = "is missing: the specification requires it"
-    # msgspec does not say which key of a map it was
-    field = field.replace("[...]", "[]")
-    return SpecError(".".join(filter(None, (at, field))), why[:1].lower() + why[1:].replace("`", ""))
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
-
-
-def _refuse_nul(value: Any, at: str) -> None:
-    if isinstance(value, str) and "\0" in value:
-        raise SpecError(at, f"{value!r} contains a NUL character")
-    if isinstance(value, dict):
+def _refuse_characters(value: Any, at: str) -> None:
+    """What JSON can write and no C string can hold: NUL, and half of a surrogate pair."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise SpecError(at, f"{value!r} contains a NUL character")
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise SpecError(at, f"{value!r} contains half a surrogate pair")
+    elif isinstance(value, dict):
         for key, item in value.items():
-            _refuse_nul(key, at)
-            _refuse_nul(item, f"{at}.{key}".removeprefix("."))
-    elif isinstance(value, (list, tuple)):
+            _refuse_characters(key, at)
+            _refuse_characters(item, f"{at}.{key}".removeprefix(".") if key.isidentifier() else f"{at}[{key!r}]")
+    elif isinstance(value, list):
         for i, item in enumerate(value):
-            _refuse_nul(item, f"{at}[{i}]")
+            _refuse_characters(item, f"{at}[{i}]")
 
 
 def default_spec(rootless: bool = False, args: list[str] | None = None) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from time import gmtime, strftime, time_ns
 
 from runsc_cli import directory
 from runsc_cli.errors import ContainerExists, ContainerNotFound, HostError, InvalidId, Locked, PyscError, StateDamaged
-from runsc_cli.jsontext import dumps, loads
 from runsc_cli.process import Process
 from runsc_cli.version import SPEC_VERSION
+from sentry.platform.jsontext import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

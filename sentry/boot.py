@@ -16,7 +16,6 @@ import os
 import select
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from gofer.client import GoferClient
 from sentry.abi import (
@@ -40,6 +39,7 @@ from sentry.platform.confine import empty_root
 from sentry.syscalls import load
 from sentry.vfs.proc import Proc
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from sentry.abi import SECCOMP_USER_NOTIF_FLAG_CONTINUE
 from sentry.platform._native import ffi, lib
 from sentry.task import CONTINUE, HELD, Fd, Task
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

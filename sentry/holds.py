@@ -14,11 +14,11 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from sentry.abi import ERESTARTSYS
 from sentry.task import HELD
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

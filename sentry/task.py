@@ -9,11 +9,11 @@ and processes share it. Read it once, decide and act on the copy.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from sentry.abi import O_DIRECTORY, O_PATH, PATH_MAX
 from sentry.platform._native import ffi, lib
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

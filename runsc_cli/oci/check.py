@@ -7,8 +7,6 @@ enforce.py what makes sense and pysc cannot do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from runsc_cli import capabilities, mount_options, rlimits
 from runsc_cli.errors import SpecError
 from runsc_cli.oci import check_linux, enforce
@@ -16,6 +14,7 @@ from runsc_cli.oci.values import NOBODY, absolute, cpu_list, id_mappings, one_of
 from runsc_cli.version import SPEC_VERSION
 from sentry.abi import MS_REMOUNT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Hook, IOPriority, Mount, Process, Scheduler, Spec, User
 

@@ -6,12 +6,11 @@ cgroupfs or /proc refuses is better refused before anything exists.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from runsc_cli.errors import SpecError
 from runsc_cli.oci import check_seccomp
 from runsc_cli.oci.values import NOBODY, absolute, cpu_list, id_mappings, one_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import (
         CPU,

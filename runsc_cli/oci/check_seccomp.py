@@ -5,11 +5,10 @@ Names of system calls are not checked: engines list those of every architecture,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from runsc_cli.errors import SpecError
 from runsc_cli.oci.values import one_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Seccomp, SeccompRule
 

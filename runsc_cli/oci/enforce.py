@@ -7,12 +7,12 @@ is a warning and is in check.py.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from runsc_cli import mount_options
 from runsc_cli.errors import SpecError
 from sentry.abi import MS_REMOUNT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Process, Spec
 

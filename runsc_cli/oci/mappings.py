@@ -88,7 +88,11 @@ def _of_root(etc: str, proc: str) -> Mappings:
     lines, warnings = {}, []
     for kind in ("uid", "gid"):
         here = _extents(f"{proc}/{kind}_map")
-        own = _subordinate(f"{etc}/sub{kind}", ("root", "0"))
+        own = [
+            (first, count)
+            for first, count in _subordinate(f"{etc}/sub{kind}", ("root", "0"))
+            if any(low <= first and first + count <= high for low, high in here)
+        ]
         first, count = max(own, key=lambda each: each[1], default=(0, 0))
         if count == 0:
             users = "passwd" if kind == "uid" else "group"

@@ -2,22 +2,17 @@
 
 Every property that concerns Linux is here, whether or not pysc can enforce it: what a config asks for is lost nowhere.
 check.py decides what makes sense, enforce.py what pysc cannot do. Properties that the specification does not know are
-ignored, as it demands. Attributes carry the specification's names in snake case; msgspec.json.encode() gives the JSON
-back. Types and widths are checked by the decoder.
-
-The annotations are evaluated here, on import, and not kept as strings (no `from __future__ import annotations`):
-msgspec needs the types, and compiling 200 strings costs 3 ms of every `pysc create`.
+ignored, as it demands. Attributes carry the specification's names in snake case. Types and
+widths are checked by object.py, which reads the annotations.
 """
 
-from typing import Annotated, Any
+from __future__ import annotations
 
-from msgspec import Meta, Struct
+from runsc_cli.oci.object import I32, I64, U16, U32, U64, Object
 
-U16 = Annotated[int, Meta(ge=0, le=0xFFFF)]
-U32 = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
-I32 = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
-I64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-U64 = Annotated[int, Meta(ge=0)]  # Meta holds no bound above 2**63-1; msgspec itself refuses what 64 bits cannot hold
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Where the specification's spelling is not the camel case of ours.
 _SPELLING = {
@@ -37,26 +32,23 @@ _SPELLING = {
 }
 
 
-def _spelling(name: str) -> str:
-    first, *rest = name.split("_")
-    return _SPELLING.get(name) or first + "".join(map(str.capitalize, rest))
+class _Object(Object):
+    """A JSON object of the specification: immutable."""
 
-
-class _Object(Struct, frozen=True, omit_defaults=True, rename=_spelling):
-    """A JSON object of the specification: immutable; what it does not mention is left out when written."""
+    _spelling = _SPELLING
 
 
 # --- process ---
 
 
-class Box(_Object, frozen=True):
+class Box(_Object):
     """consoleSize: struct winsize, in characters."""
 
     height: U32
     width: U32
 
 
-class User(_Object, frozen=True):
+class User(_Object):
     """Ids as the container sees them; umask None: the one of whoever called pysc."""
 
     uid: U32 = 0
@@ -66,7 +58,7 @@ class User(_Object, frozen=True):
     username: str = ""
 
 
-class Capabilities(_Object, frozen=True):
+class Capabilities(_Object):
     """The five sets of capabilities(7), by name; runsc_cli/capabilities.py has the numbers."""
 
     bounding: tuple[str, ...] = ()
@@ -76,7 +68,7 @@ class Capabilities(_Object, frozen=True):
     ambient: tuple[str, ...] = ()
 
 
-class Rlimit(_Object, frozen=True):
+class Rlimit(_Object):
     """One setrlimit(2); runsc_cli/rlimits.py has the numbers."""
 
     type: str
@@ -84,14 +76,14 @@ class Rlimit(_Object, frozen=True):
     soft: U64
 
 
-class IOPriority(_Object, frozen=True):
+class IOPriority(_Object):
     """ioprio_set(2)."""
 
     class_: str
     priority: I32 = 0
 
 
-class Scheduler(_Object, frozen=True):
+class Scheduler(_Object):
     """sched_setattr(2)."""
 
     policy: str
@@ -103,14 +95,14 @@ class Scheduler(_Object, frozen=True):
     period: U64 = 0
 
 
-class CPUAffinity(_Object, frozen=True):
+class CPUAffinity(_Object):
     """CPU lists of a process that `exec` adds: before and after it enters the cgroup."""
 
     initial: str = ""
     final: str = ""
 
 
-class Process(_Object, frozen=True):
+class Process(_Object):
     """What is executed in the container, and as whom. `exec --process FILE` reads one alone."""
 
     args: tuple[str, ...] = ()
@@ -134,14 +126,14 @@ class Process(_Object, frozen=True):
 # --- root, mounts, hooks ---
 
 
-class Root(_Object, frozen=True):
+class Root(_Object):
     """The root file system: absolute, or relative to the bundle."""
 
     path: str = ""
     readonly: bool = False
 
 
-class IDMapping(_Object, frozen=True):
+class IDMapping(_Object):
     """A line of /proc/PID/uid_map or gid_map, user_namespaces(7)."""
 
     container_id: U32
@@ -149,7 +141,7 @@ class IDMapping(_Object, frozen=True):
     size: U32
 
 
-class Mount(_Object, frozen=True):
+class Mount(_Object):
     """mount(2); runsc_cli/mount_options.py reads the options."""
 
     destination: str = ""
@@ -165,7 +157,7 @@ class Mount(_Object, frozen=True):
         return self.destination if self.destination.startswith("/") else "/" + self.destination
 
 
-class Hook(_Object, frozen=True):
+class Hook(_Object):
     """A program run at a point of the container's life; timeout in seconds."""
 
     path: str = ""
@@ -174,7 +166,7 @@ class Hook(_Object, frozen=True):
     timeout: I64 | None = None
 
 
-class Hooks(_Object, frozen=True):
+class Hooks(_Object):
     """In the order they are run."""
 
     prestart: tuple[Hook, ...] = ()
@@ -188,7 +180,7 @@ class Hooks(_Object, frozen=True):
 # --- linux.resources ---
 
 
-class DeviceRule(_Object, frozen=True):
+class DeviceRule(_Object):
     """An entry of the devices controller; None and -1 match every number."""
 
     allow: bool = False
@@ -198,7 +190,7 @@ class DeviceRule(_Object, frozen=True):
     access: str = ""
 
 
-class Memory(_Object, frozen=True):
+class Memory(_Object):
     """The memory controller, in bytes; -1 is without limit."""
 
     limit: I64 | None = None
@@ -212,7 +204,7 @@ class Memory(_Object, frozen=True):
     check_before_update: bool | None = None
 
 
-class CPU(_Object, frozen=True):
+class CPU(_Object):
     """The cpu and cpuset controllers; times in microseconds."""
 
     shares: U64 | None = None
@@ -226,13 +218,13 @@ class CPU(_Object, frozen=True):
     idle: I64 | None = None
 
 
-class Pids(_Object, frozen=True):
+class Pids(_Object):
     """The pids controller."""
 
     limit: I64 | None = None
 
 
-class WeightDevice(_Object, frozen=True):
+class WeightDevice(_Object):
     """A weight of one block device."""
 
     major: I64
@@ -241,7 +233,7 @@ class WeightDevice(_Object, frozen=True):
     leaf_weight: U16 | None = None
 
 
-class ThrottleDevice(_Object, frozen=True):
+class ThrottleDevice(_Object):
     """A rate limit of one block device: bytes or operations a second."""
 
     major: I64
@@ -249,7 +241,7 @@ class ThrottleDevice(_Object, frozen=True):
     rate: U64 = 0
 
 
-class BlockIO(_Object, frozen=True):
+class BlockIO(_Object):
     """The blkio (v1) and io (v2) controllers."""
 
     weight: U16 | None = None
@@ -261,35 +253,35 @@ class BlockIO(_Object, frozen=True):
     throttle_write_iops_device: tuple[ThrottleDevice, ...] = ()
 
 
-class HugepageLimit(_Object, frozen=True):
+class HugepageLimit(_Object):
     """The hugetlb controller, for one page size."""
 
     page_size: str
     limit: U64
 
 
-class InterfacePriority(_Object, frozen=True):
+class InterfacePriority(_Object):
     """A line of net_prio.ifpriomap."""
 
     name: str
     priority: U32
 
 
-class NetworkResources(_Object, frozen=True):
+class NetworkResources(_Object):
     """The net_cls and net_prio controllers."""
 
     class_id: U32 | None = None
     priorities: tuple[InterfacePriority, ...] = ()
 
 
-class Rdma(_Object, frozen=True):
+class Rdma(_Object):
     """The rdma controller, for one device."""
 
     hca_handles: U32 | None = None
     hca_objects: U32 | None = None
 
 
-class Resources(_Object, frozen=True):
+class Resources(_Object):
     """linux.resources, and what `update --resources` reads."""
 
     devices: tuple[DeviceRule, ...] = ()
@@ -306,14 +298,14 @@ class Resources(_Object, frozen=True):
 # --- linux ---
 
 
-class Namespace(_Object, frozen=True):
+class Namespace(_Object):
     """One to create, or with a path one to join: namespaces(7)."""
 
     type: str
     path: str = ""
 
 
-class Device(_Object, frozen=True):
+class Device(_Object):
     """mknod(2) inside the container."""
 
     path: str = ""
@@ -325,7 +317,7 @@ class Device(_Object, frozen=True):
     gid: U32 | None = None
 
 
-class SeccompArg(_Object, frozen=True):
+class SeccompArg(_Object):
     """A comparison on one argument of a syscall."""
 
     index: U32
@@ -334,7 +326,7 @@ class SeccompArg(_Object, frozen=True):
     value_two: U64 = 0
 
 
-class SeccompRule(_Object, frozen=True):
+class SeccompRule(_Object):
     """An entry of linux.seccomp.syscalls."""
 
     names: tuple[str, ...] = ()
@@ -343,7 +335,7 @@ class SeccompRule(_Object, frozen=True):
     args: tuple[SeccompArg, ...] = ()
 
 
-class Seccomp(_Object, frozen=True):
+class Seccomp(_Object):
     """The profile the container brings, in libseccomp's words: seccomp(2)."""
 
     default_action: str = ""
@@ -355,21 +347,21 @@ class Seccomp(_Object, frozen=True):
     syscalls: tuple[SeccompRule, ...] = ()
 
 
-class TimeOffset(_Object, frozen=True):
+class TimeOffset(_Object):
     """A line of /proc/PID/timens_offsets, time_namespaces(7)."""
 
     secs: I64 = 0
     nanosecs: U32 = 0
 
 
-class Personality(_Object, frozen=True):
+class Personality(_Object):
     """personality(2)."""
 
     domain: str = ""
     flags: tuple[str, ...] = ()
 
 
-class IntelRdt(_Object, frozen=True):
+class IntelRdt(_Object):
     """resctrl: cache and memory bandwidth of Intel's Resource Director Technology."""
 
     clos_id: str = ""
@@ -381,7 +373,7 @@ class IntelRdt(_Object, frozen=True):
     enable_mbm: bool = False
 
 
-class MemoryPolicy(_Object, frozen=True):
+class MemoryPolicy(_Object):
     """set_mempolicy(2)."""
 
     mode: str = ""
@@ -389,13 +381,13 @@ class MemoryPolicy(_Object, frozen=True):
     flags: tuple[str, ...] = ()
 
 
-class NetDevice(_Object, frozen=True):
+class NetDevice(_Object):
     """A network device of the host that moves into the container; name: what it is called there."""
 
     name: str = ""
 
 
-class Linux(_Object, frozen=True):
+class Linux(_Object):
     """The section that only Linux has."""
 
     namespaces: tuple[Namespace, ...] = ()
@@ -421,7 +413,7 @@ class Linux(_Object, frozen=True):
         return next((each for each in self.namespaces if each.type == kind), None)
 
 
-class Spec(_Object, frozen=True):
+class Spec(_Object):
     """config.json."""
 
     oci_version: str

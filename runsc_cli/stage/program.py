@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import struct
 from array import array
-from typing import TYPE_CHECKING
 
 from sentry.platform._native import lib
 from sentry.platform.wire import Socket, pair, send_fds
 from sentry.syscalls.numbers import NUMBERS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -7,7 +7,6 @@ container's sentry through the control socket, which then serves one listener mo
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from runsc_cli import launch
 from runsc_cli.cgroups import leaf
@@ -18,6 +17,7 @@ from runsc_cli.state import CREATED, RUNNING, STOPPED
 from sentry.abi import CLONE_NEWUSER, CLONE_PARENT, PR_SET_NAME, PR_SET_PDEATHSIG
 from sentry.platform import wire
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.context import Context
     from runsc_cli.oci.model import Process

@@ -5,8 +5,8 @@ Whatever pysc refuses is missing here; what it does not know is left out, which 
 
 from __future__ import annotations
 
-from runsc_cli.jsontext import dumps
 from runsc_cli.version import SPEC_VERSION, VERSION
+from sentry.platform.jsontext import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ FIELDS = ("name", "number", "standard", "strict", "support", "note")
 def run(options: Options, args: list[str], context: Context) -> int:
     rows = records()
     if options["format"] == "json":
-        from runsc_cli.jsontext import dumps
+        from sentry.platform.jsontext import dumps
 
         print(dumps(rows, indent="  "))
     elif options["format"] == "csv":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from runsc_cli.errors import PyscError
-from runsc_cli.jsontext import dumps
 from runsc_cli.members import members
+from sentry.platform.jsontext import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from runsc_cli.errors import HostError, PyscError
-from runsc_cli.jsontext import dumps
+from sentry.platform.jsontext import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runsc_cli.jsontext import dumps
+from sentry.platform.jsontext import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

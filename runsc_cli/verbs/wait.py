@@ -12,9 +12,9 @@ from fcntl import ioctl
 
 from runsc_cli import directory
 from runsc_cli.errors import PyscError
-from runsc_cli.jsontext import dumps
 from runsc_cli.members import in_container, members
 from runsc_cli.process import Process, exited
+from sentry.platform.jsontext import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

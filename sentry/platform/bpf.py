@@ -11,8 +11,8 @@ low 32 alone, and so must a rule: `width` is the prototype's.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

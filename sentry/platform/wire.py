@@ -6,13 +6,14 @@ enum, 6 ms of start-up for names that are not used here.
 
 from __future__ import annotations
 
-import json
 import os
 from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socketpair
 from _socket import socket as Socket
 from array import array
-from typing import TYPE_CHECKING
 
+from sentry.platform.jsontext import dumps, loads
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
@@ -63,13 +64,13 @@ def recv_fds(sock: Socket) -> tuple[bytes, list[int]]:
 
 def send(sock: Socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
     """One JSON object with descriptors."""
-    send_fds(sock, json.dumps(message).encode(), fds)
+    send_fds(sock, dumps(message).encode(), fds)
 
 
 def recv(sock: Socket) -> tuple[dict[str, Any], list[int]]:
     """One JSON object and its descriptors. Raises Closed, ValueError."""
     data, fds = recv_fds(sock)
-    message = json.loads(data)
+    message = loads(data.decode())
     if not isinstance(message, dict):
         raise ValueError("not an object")
     return message, fds

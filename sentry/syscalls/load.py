@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sentry.syscalls import sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_open, sys_socket, sys_stat, table
 from sentry.syscalls.registry import handlers
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.dispatch import Handler
 

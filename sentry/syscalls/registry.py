@@ -6,23 +6,25 @@ registration, because looking annotations up for each call would cost more than 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
     from sentry.task import Task
 
-Dirfd: TypeAlias = int
-Int: TypeAlias = int
-UInt: TypeAlias = int
-Flags: TypeAlias = int
-Mode: TypeAlias = int
-Long: TypeAlias = int
-ULong: TypeAlias = int
-Size: TypeAlias = int
-Ptr: TypeAlias = int
-PathPtr: TypeAlias = bytes
+    F = TypeVar("F", bound="Callable[..., object]")
+
+Dirfd = int
+Int = int
+UInt = int
+Flags = int
+Mode = int
+Long = int
+ULong = int
+Size = int
+Ptr = int
+PathPtr = bytes
 
 _S32 = "(a[{i}] & 0x7fffffff) - (a[{i}] & 0x80000000)"
 _U32 = "a[{i}] & 0xffffffff"
@@ -39,8 +41,6 @@ _UNPACK = {
     "Ptr": "a[{i}]",
     "PathPtr": "t.read_cstr(a[{i}])",
 }
-
-F = TypeVar("F", bound="Callable[..., object]")
 
 handlers: dict[str, Callable[[Task], object]] = {}
 """System call name -> function of the task alone. An outcome is an int, Fd, CONTINUE or HELD; errors are OSError."""

@@ -15,7 +15,6 @@ import os
 import struct
 from os import close
 from stat import S_ISLNK, S_ISREG
-from typing import TYPE_CHECKING
 
 from sentry.abi import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
 from sentry.platform._native import ffi, lib
@@ -23,6 +22,7 @@ from sentry.syscalls.raw import magic_link, value
 from sentry.syscalls.registry import Dirfd, Flags, Int, Long, Mode, PathPtr, Ptr, Size, UInt, syscall
 from sentry.vfs.resolve import lookup
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

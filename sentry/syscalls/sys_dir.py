@@ -14,7 +14,6 @@ import errno
 import os
 from os import close
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK
-from typing import TYPE_CHECKING
 
 from sentry.abi import (
     AT_EMPTY_PATH,
@@ -31,6 +30,7 @@ from sentry.syscalls.raw import magic_link, value
 from sentry.syscalls.registry import Dirfd, Flags, Mode, PathPtr, Ptr, UInt, syscall
 from sentry.vfs.resolve import lookup, parent
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -8,12 +8,12 @@ memory they may read (docs/design.md, rule 5).
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from sentry.abi import PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_SET_KEEPCAPS, PR_SET_SECUREBITS
 from sentry.syscalls.registry import UInt, syscall
 from sentry.task import CONTINUE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.task import Task
 

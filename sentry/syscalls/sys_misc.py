@@ -11,7 +11,6 @@ import errno
 import os
 import struct
 from os import close
-from typing import TYPE_CHECKING
 
 from sentry.abi import AT_FDCWD, O_DIRECTORY
 from sentry.platform._native import lib
@@ -19,6 +18,7 @@ from sentry.syscalls.raw import magic_link, value
 from sentry.syscalls.registry import Int, Ptr, UInt, syscall
 from sentry.vfs.resolve import lookup
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.task import Task
 

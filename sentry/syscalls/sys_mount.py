@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 from os import close
-from typing import TYPE_CHECKING
 
 from sentry.abi import (
     AT_FDCWD,
@@ -61,6 +60,7 @@ from sentry.syscalls.raw import magic_link, value
 from sentry.syscalls.registry import Flags, Ptr, ULong, syscall
 from sentry.vfs.resolve import lookup
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.task import Task
 

@@ -17,7 +17,6 @@ import errno
 import os
 from select import POLLIN, poll
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG
-from typing import TYPE_CHECKING
 
 from sentry.abi import (
     AT_FDCWD,
@@ -41,6 +40,7 @@ from sentry.syscalls.registry import Dirfd, Flags, Mode, Ptr, Size, syscall
 from sentry.task import CONTINUE, Fd
 from sentry.vfs.resolve import lookup, open_at, open_pointer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.task import HeldReply, Task
 

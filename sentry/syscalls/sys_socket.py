@@ -21,13 +21,13 @@ import os
 import struct
 from _socket import AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, SOCK_STREAM, SOL_SOCKET, inet_ntop
 from os import close
-from typing import TYPE_CHECKING
 
 from sentry.platform._native import lib
 from sentry.syscalls.raw import value
 from sentry.syscalls.registry import Int, Ptr, syscall
 from sentry.task import CONTINUE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.kernel import Kernel
     from sentry.task import HeldReply, Task

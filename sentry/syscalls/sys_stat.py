@@ -13,7 +13,6 @@ import errno
 import os
 from os import close
 from stat import S_ISLNK
-from typing import TYPE_CHECKING
 
 from sentry.abi import (
     AT_EACCESS,
@@ -29,6 +28,7 @@ from sentry.syscalls.registry import Dirfd, Flags, Int, PathPtr, Ptr, UInt, sysc
 from sentry.task import CONTINUE
 from sentry.vfs.resolve import lookup
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.creds import Credentials
     from sentry.task import Task

@@ -14,11 +14,11 @@ yields no object for a name, or acts on a descriptor that is held already (docs/
 from __future__ import annotations
 
 from errno import EBUSY, EINVAL, ENOPROTOOPT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT
-from typing import TYPE_CHECKING
 
 from sentry.platform.bpf import AllOf, AnyOf, In, Rule, Zero
 from sentry.syscalls.numbers import NUMBERS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final

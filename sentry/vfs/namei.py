@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 from stat import S_ISDIR, S_ISLNK
-from typing import TYPE_CHECKING
 
 from sentry.abi import (
     AT_FDCWD,
@@ -33,6 +32,7 @@ from sentry.abi import (
 )
 from sentry.platform._native import ffi, lib
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.task import Task
 

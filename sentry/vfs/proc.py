@@ -14,7 +14,6 @@ import errno
 import os
 import time
 from stat import S_ISDIR, S_ISLNK
-from typing import TYPE_CHECKING
 
 from sentry.abi import AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TRUNC
 from sentry.platform._native import ffi, lib
@@ -23,6 +22,7 @@ from sentry.vfs.procread import cgroup_reader, directory_reader, pid_lister
 from sentry.vfs.procview import ProcView
 from sentry.vfs.serve import OPEN_FLAGS, Server, snapshot
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

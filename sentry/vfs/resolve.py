@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import errno
 from os import close
-from typing import TYPE_CHECKING
 
 from sentry.abi import AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT
 from sentry.platform._native import ffi, lib
 from sentry.vfs import namei
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.task import Task
 

@@ -19,6 +19,9 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("busybox") is None, reason="needs busybox (package busybox-static)"),
 ]
 
+BOX = f"box-{os.getpid()}"
+"""The id: cgroups are the machine's, and another run of these tests may be going on."""
+
 PYSC = [sys.executable, "-m", "runsc_cli.main"]
 
 
@@ -55,7 +58,7 @@ class Runtime:
 
     def sh(self, script: str, **process: object) -> subprocess.CompletedProcess[str]:
         self.config("sh", "-c", script, **process)
-        return self("run", "box")
+        return self("run", BOX)
 
 
 @pytest.fixture(params=["standard", "strict"])
@@ -63,7 +66,7 @@ def runtime(request, tmp_path):
     # not below a directory that only root may search: the mounts do not care, and the test shows that
     runtime = Runtime(tmp_path, "--profile", request.param)
     yield runtime
-    runtime("delete", "--force", "box")
+    runtime("delete", "--force", BOX)
     left = [p.name for p in runtime.root.iterdir() if not p.name.startswith(".filter-")] if runtime.root.exists() else []
     assert left == []
 
@@ -140,9 +143,9 @@ def test_network_none_is_loopback_alone_whatever_the_config_says(runtime):
     spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "network"]
     (runtime.bundle / "config.json").write_text(json.dumps(spec))
     own = os.readlink("/proc/self/ns/net")
-    assert own in runtime("run", "box").stdout
-    assert own not in runtime("--network", "none", "run", "box").stdout
-    answer = runtime("--network", "sandbox", "run", "box")
+    assert own in runtime("run", BOX).stdout
+    assert own not in runtime("--network", "none", "run", BOX).stdout
+    answer = runtime("--network", "sandbox", "run", BOX)
     assert (answer.returncode, answer.stdout) == (1, "")
 
 
@@ -159,7 +162,7 @@ def test_what_is_not_applied_is_refused(runtime, section, field, value):
     spec = json.loads((runtime.bundle / "config.json").read_text())
     (spec[section] if section else spec)[field] = value
     (runtime.bundle / "config.json").write_text(json.dumps(spec))
-    answer = runtime("run", "box")
+    answer = runtime("run", BOX)
     assert answer.returncode == 1
     assert field in answer.stderr
 
@@ -167,41 +170,41 @@ def test_what_is_not_applied_is_refused(runtime, section, field, value):
 def test_lifecycle(runtime):
     runtime.config("sleep", "1000")
     # the container's stdio is the caller's, as with runc: a pipe here would wait for the container
-    command = [*PYSC, "--root", str(runtime.root), "create", "--pid-file", "pid", "box"]
+    command = [*PYSC, "--root", str(runtime.root), "create", "--pid-file", "pid", BOX]
     subprocess.run(command, cwd=runtime.bundle, check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    state = json.loads(runtime("state", "box").stdout)
+    state = json.loads(runtime("state", BOX).stdout)
     assert state["status"] == "created"
     assert (runtime.bundle / "pid").read_text() == str(state["pid"])
     assert "pysc-init" in Path(f"/proc/{state['pid']}/comm").read_text()
     assert "memfd" in os.readlink(f"/proc/{state['pid']}/exe")
-    runtime("start", "box", check=True)
-    assert runtime("start", "box").stderr.count("cannot start an already running container") == 1
-    assert json.loads(runtime("state", "box").stdout)["status"] == "running"
-    answer = runtime("exec", "--env", "A=b", "--cwd", "/tmp", "--user", "5:6", "box", "sh", "-c", "id -u; id -g; pwd; echo $A; exit 9")
+    runtime("start", BOX, check=True)
+    assert runtime("start", BOX).stderr.count("cannot start an already running container") == 1
+    assert json.loads(runtime("state", BOX).stdout)["status"] == "running"
+    answer = runtime("exec", "--env", "A=b", "--cwd", "/tmp", "--user", "5:6", BOX, "sh", "-c", "id -u; id -g; pwd; echo $A; exit 9")
     assert (answer.stdout, answer.returncode) == ("5\n6\n/tmp\nb\n", 9)
-    answer = runtime("exec", "box", "/nonexistent")
+    answer = runtime("exec", BOX, "/nonexistent")
     assert answer.returncode == 255
     assert "stat /nonexistent: no such file or directory" in answer.stderr
-    assert "that is not stopped: running" in runtime("delete", "box").stderr
-    runtime("kill", "--all", "box", "KILL", check=True)
-    assert json.loads(runtime("state", "box").stdout)["status"] == "stopped"
-    runtime("delete", "box", check=True)
-    assert runtime("state", "box").returncode == 1
+    assert "that is not stopped: running" in runtime("delete", BOX).stderr
+    runtime("kill", "--all", BOX, "KILL", check=True)
+    assert json.loads(runtime("state", BOX).stdout)["status"] == "stopped"
+    runtime("delete", BOX, check=True)
+    assert runtime("state", BOX).returncode == 1
 
 
 def test_a_cgroup_that_is_in_use_is_refused_and_its_processes_live(runtime, tmp_path):
     runtime.config("sleep", "1000")
-    command = [*PYSC, "--root", str(runtime.root), "run", "--detach", "box"]
+    command = [*PYSC, "--root", str(runtime.root), "run", "--detach", BOX]
     subprocess.run(command, cwd=runtime.bundle, check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    other = [*PYSC, "--root", str(tmp_path / "other"), "run", "box"]
+    other = [*PYSC, "--root", str(tmp_path / "other"), "run", BOX]
     answer = subprocess.run(
         other, cwd=runtime.bundle, timeout=60, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert answer.returncode == 1
     assert "cgroup" in answer.stderr
-    assert json.loads(runtime("state", "box").stdout)["status"] == "running"
-    assert not (tmp_path / "other/box").exists()
-    runtime("delete", "--force", "box", check=True)
+    assert json.loads(runtime("state", BOX).stdout)["status"] == "running"
+    assert not (tmp_path / "other" / BOX).exists()
+    runtime("delete", "--force", BOX, check=True)
 
 
 def test_the_root_of_a_hierarchy_is_no_containers_cgroup():
@@ -210,15 +213,15 @@ def test_the_root_of_a_hierarchy_is_no_containers_cgroup():
 
     for path in ("/", "/..", "/a/.."):
         with pytest.raises(SpecError, match="cgroupsPath"):
-            driver.plan(path, "box", None)
+            driver.plan(path, BOX, None)
 
 
 @pytest.mark.parametrize("who", ["sentry", "gofer"])
 def test_the_container_dies_with_its_keepers(runtime, who):
     runtime.config("sleep", "1000")
-    command = [*PYSC, "--root", str(runtime.root), "run", "--detach", "box"]
+    command = [*PYSC, "--root", str(runtime.root), "run", "--detach", BOX]
     subprocess.run(command, cwd=runtime.bundle, check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    state = json.loads((runtime.root / "box/state.json").read_text())
+    state = json.loads((runtime.root / BOX / "state.json").read_text())
     pidfd = os.pidfd_open(state["init"][0])
     os.kill(state[who][0], 9)
     import select
@@ -240,10 +243,10 @@ def test_the_container_dies_with_its_keepers(runtime, who):
 )
 def test_what_cannot_be_executed(runtime, args, text):
     runtime.config(*args)
-    answer = runtime("run", "box")
+    answer = runtime("run", BOX)
     assert text in answer.stderr.replace("\\", "")
     assert answer.returncode == 1
-    assert not (runtime.root / "box").exists()
+    assert not (runtime.root / BOX).exists()
 
 
 def test_links_in_the_image_lead_nowhere_else(runtime, tmp_path):
@@ -254,7 +257,7 @@ def test_links_in_the_image_lead_nowhere_else(runtime, tmp_path):
     spec = json.loads((runtime.bundle / "config.json").read_text())
     spec["mounts"].append({"destination": "/out/inner", "type": "tmpfs", "source": "tmpfs"})
     (runtime.bundle / "config.json").write_text(json.dumps(spec))
-    runtime("run", "box")
+    runtime("run", BOX)
     assert list(outside.iterdir()) == []
 
 

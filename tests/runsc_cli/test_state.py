@@ -112,7 +112,7 @@ def test_a_state_file_of_anything_is_a_value_error_or_a_state(text: str) -> None
     ids=str,
 )
 def test_a_field_of_the_wrong_form_is_damage(change: tuple[str, object]) -> None:
-    from runsc_cli.jsontext import dumps, loads
+    from sentry.platform.jsontext import dumps, loads
 
     fields = loads(State("web").encode()) | dict([change])
     with pytest.raises(ValueError):
@@ -120,7 +120,7 @@ def test_a_field_of_the_wrong_form_is_damage(change: tuple[str, object]) -> None
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
-    from runsc_cli.jsontext import dumps, loads
+    from sentry.platform.jsontext import dumps, loads
 
     assert State.decode(dumps(loads(State("web").encode()) | {"later": 1})).id == "web"
 

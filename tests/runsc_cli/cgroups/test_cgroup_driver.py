@@ -9,7 +9,6 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from runsc_cli.cgroups import driver
@@ -45,7 +44,7 @@ VERSION_2 = {
 
 
 def plan(place: str, given: dict[str, Any] | None = None, **more: Any) -> driver.Cgroup:
-    resources = None if given is None else msgspec.convert(given, Resources)
+    resources = None if given is None else Resources.of(given)
     return driver.plan(place, "web", resources, **more)
 
 

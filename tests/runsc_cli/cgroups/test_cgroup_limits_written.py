@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from runsc_cli.cgroups import v1, v2
@@ -32,7 +31,7 @@ LARGE = {
 
 
 def resources(given: dict[str, Any]) -> Resources:
-    return msgspec.convert(given, Resources)
+    return Resources.of(given)
 
 
 def plan(version: ModuleType, given: dict[str, Any]) -> list[str]:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from runsc_cli.cgroups import driver
@@ -104,7 +103,7 @@ def runc(tmp_path: Path) -> Iterator[Callable[[str, dict[str, Any]], None]]:
 
 @pytest.mark.parametrize("name", RESOURCES)
 def test_the_same_leaves_as_runc(v1: Hierarchies, place: str, runc: Callable[[str, dict[str, Any]], None], name: str) -> None:
-    cgroup = driver.plan(f"{place}/ours", "web", msgspec.convert(RESOURCES[name], Resources))
+    cgroup = driver.plan(f"{place}/ours", "web", Resources.of(RESOURCES[name]))
     cgroup.create()
     runc(f"{place}/theirs", RESOURCES[name])
     there = {hierarchy for hierarchy, mount in v1.mounts.items() if os.path.isdir(f"{mount.point}{place}/theirs")}

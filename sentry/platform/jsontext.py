@@ -1,4 +1,4 @@
-"""JSON text (RFC 8259) for the state store and the log, without `import json`.
+"""JSON text (RFC 8259) for state files, the log and messages between our processes, without `import json`.
 
 The standard module imports `re` and `enum`, 7 ms of the 10 that an interpreter needs to start, and every
 call of an engine would pay them. Its C accelerator does the same work alone; where an interpreter lacks

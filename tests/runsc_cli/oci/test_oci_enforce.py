@@ -1,0 +1,83 @@
+"""What pysc cannot do is refused with the field's name, never ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from configs import DEFAULT, FULL, changed
+
+from runsc_cli.errors import SpecError
+from runsc_cli.oci import enforce
+from runsc_cli.oci.model import Process
+from runsc_cli.spec import parse
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        ("process.selinuxLabel", "label", "process.selinuxLabel"),
+        ("process.scheduler", FULL["process"]["scheduler"], "process.scheduler"),
+        ("process.ioPriority", FULL["process"]["ioPriority"], "process.ioPriority"),
+        ("process.execCPUAffinity", {"initial": "0"}, "process.execCPUAffinity"),
+        ("linux.mountLabel", "label", "linux.mountLabel"),
+        ("linux.intelRdt", {}, "linux.intelRdt"),
+        ("linux.memoryPolicy", FULL["linux"]["memoryPolicy"], "linux.memoryPolicy"),
+        ("linux.netDevices", {"eth0": {}}, "linux.netDevices"),
+        ("linux.personality", {"domain": "LINUX32"}, "linux.personality"),
+        ("linux.namespaces[5]", {"type": "time"}, "linux.namespaces[5]"),
+        ("linux.namespaces[5]", {"type": "user", "path": "/proc/1/ns/user"}, "linux.namespaces[5].path"),
+        ("linux.namespaces[4].path", "/proc/1/ns/mnt", "linux.namespaces[4].path"),
+        ("linux.namespaces[0].path", "/proc/1/ns/pid", "linux.namespaces[0].path"),
+        ("linux.namespaces", [{"type": "pid"}, {"type": "uts"}], "linux.namespaces"),
+        ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}], "linux.namespaces"),
+        ("hooks.createContainer", [{"path": "/hook"}], "hooks.createContainer"),
+        ("hooks.startContainer", [{"path": "/hook"}], "hooks.startContainer"),
+        ("hooks.prestart", [{"path": "/hook"}], "hooks.prestart"),
+        ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}, "linux.seccomp"),
+        ("linux.devices", [{"path": "/run/fifo", "type": "p"}], "linux.devices"),
+        ("mounts[7]", {"destination": "/", "options": ["remount", "ro"]}, "mounts[7].options"),
+        ("mounts[7]", {"destination": "/a/../b", "type": "tmpfs"}, "mounts[7].destination"),
+        ("mounts[7]", FULL["mounts"][7], "mounts[7].uidMappings"),
+    ],
+)
+def test_refused(path: str, value: Any, field: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(changed(DEFAULT, path, value))
+    assert caught.value.path == field
+    assert caught.value.why
+
+
+def test_a_mount_may_be_mapped_as_the_container_is() -> None:
+    ids = [{"containerID": 0, "hostID": 1000, "size": 10}]
+    mount = {"destination": "/d", "source": "/d", "options": ["bind"], "uidMappings": ids, "gidMappings": ids}
+    raw = changed(DEFAULT, "mounts[7]", mount)
+    with pytest.raises(SpecError):
+        parse(raw)
+    import json
+
+    config = json.loads(raw)
+    config["linux"]["namespaces"].append({"type": "user"})
+    config["linux"].update(uidMappings=ids, gidMappings=ids)
+    parse(json.dumps(config).encode())
+
+
+def test_apparmor_depends_on_the_host(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(args=("x",), cwd="/", apparmor_profile="docker-default")
+    enabled = tmp_path / "enabled"
+    monkeypatch.setattr(enforce, "APPARMOR", str(enabled))
+    warnings: list[str] = []
+    for state in (None, "N\n"):
+        if state:
+            enabled.write_text(state)
+        with pytest.raises(SpecError) as caught:
+            enforce.process(process, "process", warnings)
+        assert caught.value.path == "process.apparmorProfile"
+    enabled.write_text("Y\n")
+    enforce.process(process, "process", warnings)
+    assert warnings == ["process.apparmorProfile: 'docker-default' is not applied, the sandbox confines the container instead"]
+
+
+def test_no_profile_is_no_profile() -> None:
+    raw = changed(DEFAULT, "process.apparmorProfile", "unconfined")
+    assert parse(raw).warnings == []
