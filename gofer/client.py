@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 
 from sentry.platform import wire
+from sentry.platform.threads import Lock
 
 
 class GoferClient:
@@ -15,7 +15,7 @@ class GoferClient:
 
     def __init__(self, sock: wire.Socket) -> None:
         self._sock = sock
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def _ask(self, message: dict[str, object], fds: list[int]) -> None:
         with self._lock:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 from gofer.mounts import PUT_AT, MountError, bare, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
 from sentry.abi import (
@@ -30,7 +29,7 @@ from sentry.abi import (
     UMOUNT_MNT_DETACH,
     UMOUNT_NOFOLLOW,
 )
-from sentry.platform import wire
+from sentry.platform import signals, wire
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import empty_mount, empty_root
 
@@ -176,7 +175,7 @@ def _serve(sock: wire.Socket, init: int) -> None:
             try:
                 message, fds = wire.recv(sock)
             except wire.Closed:  # the sentry has died: nobody is left to decide for the workload
-                signal.pidfd_send_signal(init, signal.SIGKILL)
+                signals.pidfd_send(init, signals.SIGKILL)
                 return
             try:
                 wire.send(sock, {"error": _request(message, fds)})

@@ -38,7 +38,7 @@ from sentry.abi import (
     PR_SET_NAME,
     PR_SET_PDEATHSIG,
 )
-from sentry.platform import wire
+from sentry.platform import signals, wire
 from sentry.platform._native import lib
 
 TYPE_CHECKING = False
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
 FIFO = "exec.fifo"
 CONTROL = "control.sock"
-SIGCHLD, SIGKILL = 17, 9
 
 NAMESPACES = {
     "cgroup": CLONE_NEWCGROUP,
@@ -96,12 +95,10 @@ def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
 
 def _own_signals() -> None:
     """Forget the caller's handlers. The wake-up descriptor is closed here and its number may soon be another file's."""
-    import signal
-
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
+    signals.wakeup(-1)
+    for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP}:
+        if callable(signals.handler(number)):
+            signals.handle(number, signals.SIG_DFL)
 
 
 def lib_str(text: str) -> int:
@@ -171,7 +168,7 @@ class Creation:
         for pid in (self.stage.pid if self.stage else -1, self.gofer_pid, self.sentry_pid):
             if pid > 0:
                 try:
-                    os.kill(pid, SIGKILL)
+                    os.kill(pid, signals.SIGKILL)
                     os.waitpid(pid, 0)
                 except (ProcessLookupError, ChildProcessError):
                     continue
@@ -242,7 +239,7 @@ class Creation:
         assert stage is not None
         p = Program()
         born = leaf.enter(p, self.container.state.cgroups)
-        p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
+        p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
         flags = CLONE_NEWNS
         alone = self.container.state.network == "none"
         if alone:  # whatever network namespace the config names, or none: loopback and nothing else
@@ -275,8 +272,8 @@ class Creation:
         p.call("setresgid", 0, 0, 0)
         p.call("setresuid", 0, 0, 0)
         p.call("unshare", flags, what="make the container's namespaces")
-        clone = p.call("clone", CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, what="start the first process", fork=True)
-        p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
+        clone = p.call("clone", CLONE_PARENT | signals.SIGCHLD, 0, 0, 0, 0, what="start the first process", fork=True)
+        p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
         p.call("prctl", PR_SET_NAME, b"pysc-init")
         p.call("setsid")
         if flags & CLONE_NEWNET:
@@ -454,7 +451,7 @@ class Creation:
     def attach(self, listener: int) -> None:
         """Give the sentry a listener to serve."""
         assert self.stage is not None
-        wire.send(self._sentry_sock, {"op": "attach", "pid": self.stage.pid}, [listener])
+        wire.send(self._sentry_sock, {"op": "attach"}, [listener])
         os.close(listener)
         self._expect_ok("attach to the sentry")
 

@@ -15,11 +15,37 @@ keeps one, until nothing has come for a moment.
 from __future__ import annotations
 
 import os
-import signal
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 from time import monotonic
 
 from runsc_cli.console import RawMode, copy_window_size
+from sentry.platform.signals import (  # fmt: skip
+    SIG_DFL,
+    SIG_IGN,
+    SIGBUS,
+    SIGCHLD,
+    SIGCONT,
+    SIGFPE,
+    SIGHUP,
+    SIGILL,
+    SIGINT,
+    SIGKILL,
+    SIGPIPE,
+    SIGQUIT,
+    SIGSEGV,
+    SIGSTOP,
+    SIGSYS,
+    SIGTERM,
+    SIGTRAP,
+    SIGTTIN,
+    SIGTTOU,
+    SIGWINCH,
+    SIGXFSZ,
+    every,
+    handle,
+    handler,
+    wakeup,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,18 +53,18 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
 _KEPT = frozenset((
-    signal.SIGKILL, signal.SIGSTOP,  # cannot be caught
-    signal.SIGCHLD,  # ours
-    signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS,  # our own faults
-    signal.SIGPIPE, signal.SIGXFSZ,  # Python ignores them, and they concern what we write
-    signal.SIGTTIN, signal.SIGTTOU,  # job control of our own reading and writing
+    SIGKILL, SIGSTOP,  # cannot be caught
+    SIGCHLD,  # ours
+    SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS,  # our own faults
+    SIGPIPE, SIGXFSZ,  # Python ignores them, and they concern what we write
+    SIGTTIN, SIGTTOU,  # job control of our own reading and writing
 ))  # fmt: skip
 
 _QUEUE = 1 << 16  # bytes a direction may hold
 _CHUNK = 4096  # PIPE_BUF: a pipe or terminal that polls as writable takes as much without blocking
 _DRAIN_MS = 100  # silence that ends the draining of a pty which somebody still has open
 _DRAIN_MOST = 2.0  # seconds; somebody who never falls silent is not waited for
-_ENDING = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
+_ENDING = frozenset((SIGINT, SIGTERM, SIGHUP, SIGQUIT))
 _END_OF_FILE = b"\x04"  # the default VEOF, termios(3)
 
 
@@ -52,17 +78,17 @@ class Signals:
 
     def __enter__(self) -> Self:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._wakeup = wakeup(self._write)
         self._before: dict[int, Any] = {}
-        for number in (signal.valid_signals() - _KEPT) | {signal.SIGCHLD}:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, _noted)
+        for number in (every() - _KEPT) | {SIGCHLD}:
+            if handler(number) != SIG_IGN:
+                self._before[number] = handle(number, _noted)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        signal.set_wakeup_fd(self._wakeup)
+        for number, before in self._before.items():
+            handle(number, SIG_DFL if before is None else before)
+        wakeup(self._wakeup)
         os.close(self.fd)
         os.close(self._write)
 
@@ -193,7 +219,7 @@ def _loop(pid: int, relay: Relay | None, signals: Signals, terminal: RawMode | N
     while code is None:
         _poll(signals, relay, None)
         numbers = signals.read()
-        if signal.SIGCHLD in numbers:
+        if SIGCHLD in numbers:
             code = _reap(pid)
         if code is None:
             _pass_on(numbers, pid, relay, terminal)
@@ -232,12 +258,12 @@ def _drain(relay: Relay, signals: Signals) -> None:
 
 def _pass_on(numbers: bytes, pid: int, relay: Relay | None, terminal: RawMode | None) -> None:
     for number in numbers:
-        if number == signal.SIGCHLD:
+        if number == SIGCHLD:
             continue
         if relay is not None and terminal is not None:
-            if number == signal.SIGCONT:
+            if number == SIGCONT:
                 terminal.apply()
-            if number in (signal.SIGWINCH, signal.SIGCONT):
+            if number in (SIGWINCH, SIGCONT):
                 copy_window_size(relay.master)
                 continue
         try:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
 import sys
 
 from gofer.client import GoferClient
@@ -33,7 +32,7 @@ from sentry.creds import ALL_CAPS, CredentialCache
 from sentry.dispatch import Dispatcher
 from sentry.holds import Holds
 from sentry.kernel import Kernel
-from sentry.platform import wire
+from sentry.platform import signals, wire
 from sentry.platform._native import lib
 from sentry.platform.confine import empty_root
 from sentry.syscalls import load
@@ -115,8 +114,8 @@ class Sentry:
         # The bounding set of the workload is in it, since a ptrace access check compares capability sets.
         permitted = ALL_CAPS | message["bounding"]
         _check(lib.capset_all(permitted, ALL_CAPS, 0), "capset")
-        signal.signal(signal.SIGUSR1, lambda _signal, _frame: None)  # ends a held call with EINTR
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signals.handle(signals.SIGUSR1, lambda _signal, _frame: None)  # ends a held call with EINTR
+        signals.handle(signals.SIGINT, signals.SIG_IGN)
         # A pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles.
         gc.collect()
         gc.freeze()
@@ -138,7 +137,7 @@ class Sentry:
                     return
                 if fd == self._gofer:
                     self._kernel.say("the gofer has died: the container is killed")
-                    signal.pidfd_send_signal(self._init, signal.SIGKILL)
+                    signals.pidfd_send(self._init, signals.SIGKILL)
                     return
                 if fd == self._sock.fileno():
                     if not self._request(self._sock):
@@ -160,7 +159,7 @@ class Sentry:
         op = message.get("op")
         if op == "attach" and len(fds) == 1:
             self._kernel.credentials.forget_all()
-            self._dispatcher.serve(fds[0], int(message["pid"]))
+            self._dispatcher.serve(fds[0])
             wire.send(sock, {"ok": True})
         elif op == "report":
             wire.send(sock, self._report())

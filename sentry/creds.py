@@ -17,8 +17,6 @@ Reading /proc/TID/status costs 16 us, an intercepted open 20. So facts are cache
 from __future__ import annotations
 
 import errno
-import threading
-from collections import namedtuple
 
 from sentry.abi import (
     CAP_CHOWN,
@@ -38,6 +36,7 @@ from sentry.abi import (
     CAP_SYS_PTRACE,
 )
 from sentry.platform._native import ffi, lib
+from sentry.platform.threads import Local
 
 OWN_CAPS = 1 << CAP_SETUID | 1 << CAP_SETGID | 1 << CAP_SYS_PTRACE | 1 << CAP_SYS_NICE | 1 << CAP_KILL
 """What an acting thread keeps: to change identity again, to look at callers, to narrow their affinity, to kill them."""
@@ -60,11 +59,38 @@ ALL_CAPS = OWN_CAPS | FILE_CAPS
 
 MAX_ENTRIES = 4096
 
-Credentials = namedtuple("Credentials", "uid euid suid fsuid gid egid sgid fsgid groups cap_eff umask")
-"""Ids in the container's user namespace; `groups` a tuple, `cap_eff` a bit mask."""
 
-Ids = namedtuple("Ids", "tgid ns_tgid ns_tid")
-"""`tgid` in the sentry's pid namespace, `ns_*` in the container's."""
+class Credentials:
+    """Ids in the container's user namespace; `cap_eff` is a bit mask. Constant."""
+
+    __slots__ = ("cap_eff", "euid", "fsgid", "fsuid", "gid", "groups", "uid", "umask")
+
+    def __init__(
+        self, uid: int, euid: int, fsuid: int, gid: int, fsgid: int, groups: tuple[int, ...], cap_eff: int, umask: int
+    ) -> None:
+        self.uid = uid
+        self.euid = euid
+        self.fsuid = fsuid
+        self.gid = gid
+        self.fsgid = fsgid
+        self.groups = groups
+        self.cap_eff = cap_eff
+        self.umask = umask
+
+    def real(self, cap_eff: int) -> Credentials:
+        """With the real ids for files and other capabilities, as access(2) asks."""
+        return Credentials(self.uid, self.euid, self.uid, self.gid, self.gid, self.groups, cap_eff, self.umask)
+
+
+class Ids:
+    """`tgid` in the sentry's pid namespace, `ns_*` in the container's."""
+
+    __slots__ = ("ns_tgid", "ns_tid", "tgid")
+
+    def __init__(self, tgid: int, ns_tgid: int, ns_tid: int) -> None:
+        self.tgid = tgid
+        self.ns_tgid = ns_tgid
+        self.ns_tid = ns_tid
 
 
 class CredentialCache:
@@ -83,7 +109,7 @@ class CredentialCache:
         self._exact = True
         self._may_be_uniform = no_new_privs
         self._uniform: Credentials | None = None
-        self._local = threading.local()
+        self._local = Local()
 
     def of(self, tid: int) -> Credentials:
         """Credentials of thread `tid`. Raises ESRCH when it is gone, E2BIG when it has over 1024 groups."""
@@ -112,11 +138,8 @@ class CredentialCache:
         found = Credentials(
             uid=facts.uid,
             euid=facts.euid,
-            suid=facts.suid,
             fsuid=facts.fsuid,
             gid=facts.gid,
-            egid=facts.egid,
-            sgid=facts.sgid,
             fsgid=facts.fsgid,
             groups=tuple(facts.groups[0 : facts.ngroups]),
             cap_eff=facts.cap_eff,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 
 from sentry.abi import SECCOMP_USER_NOTIF_FLAG_CONTINUE
 from sentry.platform._native import ffi, lib
+from sentry.platform.threads import start_new_thread
 from sentry.task import CONTINUE, HELD, Fd, Task
 
 TYPE_CHECKING = False
@@ -46,9 +46,9 @@ class Dispatcher:
         """The name of system call `nr`, or its number."""
         return self._names.get(nr, str(nr))
 
-    def serve(self, listener: int, first_pid: int) -> None:
-        """Serve `listener` on a thread of its own until no task is left behind it. `first_pid` is for the thread's name."""
-        threading.Thread(target=self._serve, args=(listener,), name=f"listener-{first_pid}", daemon=True).start()
+    def serve(self, listener: int) -> None:
+        """Serve `listener` on a thread of its own until no task is left behind it."""
+        start_new_thread(self._serve, (listener,))
 
     def enter_thread(self) -> None:
         """Make the calling thread one that may act for callers: own umask and working directory."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import threading
 import time
 
 from sentry.abi import ERESTARTSYS
+from sentry.platform import signals
+from sentry.platform.threads import Lock, get_ident, start_new_thread
 from sentry.task import HELD
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ class Holds:
     def __init__(self, credentials: CredentialCache, enter_thread: Callable[[], None]) -> None:
         self._credentials = credentials
         self._enter_thread = enter_thread
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._holds: set[_Hold] = set()
         self._watching = False
 
@@ -74,8 +74,8 @@ class Holds:
             start_watch = not self._watching
             self._watching = True
         if start_watch:
-            threading.Thread(target=self._watch, name="holds", daemon=True).start()
-        threading.Thread(target=self._wait, args=(hold, creds, call, deliver or _answer, close), name="held", daemon=True).start()
+            start_new_thread(self._watch, ())
+        start_new_thread(self._wait, (hold, creds, call, deliver or _answer, close))
         return HELD
 
     def _wait(
@@ -85,7 +85,7 @@ class Holds:
         try:
             self._enter_thread()
             self._credentials.assume(creds)
-            hold.thread = threading.get_ident()
+            hold.thread = get_ident()
             result = -errno.EINTR
             while result == -errno.EINTR and reply.waiting():
                 result = -ERESTARTSYS if reply.signalled() else call()
@@ -112,7 +112,7 @@ class Holds:
                 if hold.thread and not hold.done and (not hold.reply.waiting() or hold.reply.signalled() or hold.ready()):
                     with self._lock:  # a thread that is still in the set has not ended
                         if hold in self._holds:
-                            signal.pthread_kill(hold.thread, signal.SIGUSR1)
+                            signals.thread_kill(hold.thread, signals.SIGUSR1)
 
 
 def _answer(reply: HeldReply, result: int) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import struct
-from array import array
 
 from sentry.platform._native import lib
 from sentry.platform.wire import Socket, pair, send_fds
@@ -22,6 +21,9 @@ from sentry.syscalls.numbers import NUMBERS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeAlias
+
+    Argument: TypeAlias = "int | bytes | Result | Passed | FilterProgram | list[bytes]"
 
 _MAY_FAIL, _FORK, _ANSWER = 1, 2, 4
 _VALUE, _BLOB, _RESULT, _FD, _VECTOR, _FPROG = range(6)
@@ -77,7 +79,7 @@ class Program:
     __slots__ = ("_blob", "_fds", "_ops", "_what")
 
     def __init__(self) -> None:
-        self._ops: list[tuple[int, int, Sequence[object]]] = []
+        self._ops: list[tuple[int, int, Sequence[Argument]]] = []
         self._what: list[str] = []
         self._blob = bytearray()
         self._fds: list[int] = []
@@ -85,7 +87,7 @@ class Program:
     def call(
         self,
         name: str,
-        *args: int | bytes | Result | Passed | FilterProgram | list[bytes],
+        *args: Argument,
         what: str = "",
         may_fail: bool = False,
         fork: bool = False,
@@ -130,9 +132,8 @@ class Program:
                     where = place(arg.bpf)
                     kind, values[i] = _FPROG, place(struct.pack("<H6xQ", len(arg.bpf) // 8, where))
                 else:
-                    offsets = array("Q", [place(item) for item in arg])  # type: ignore[attr-defined]
-                    offsets.append(_U64)
-                    kind, values[i] = _VECTOR, place(offsets.tobytes())
+                    offsets = [place(item) for item in arg]
+                    kind, values[i] = _VECTOR, place(struct.pack(f"<{len(offsets) + 1}Q", *offsets, _U64))
                 kinds |= kind << (4 * i)
             out += _OP.pack(nr, flags, kinds, *values)
         return _HEAD.pack(len(self._ops), data_at + len(data)) + bytes(out) + bytes(data), fds

@@ -10,12 +10,12 @@ import os
 
 from runsc_cli import launch
 from runsc_cli.cgroups import leaf
-from runsc_cli.container import CONTROL, NAMESPACES, SIGCHLD, SIGKILL, write_pid_file
+from runsc_cli.container import CONTROL, NAMESPACES, write_pid_file
 from runsc_cli.errors import PyscError
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
 from runsc_cli.state import CREATED, RUNNING, STOPPED
 from sentry.abi import CLONE_NEWUSER, CLONE_PARENT, PR_SET_NAME, PR_SET_PDEATHSIG
-from sentry.platform import wire
+from sentry.platform import signals, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _Execution:
 
     def abort(self) -> None:
         try:
-            os.kill(self.stage.pid, SIGKILL)
+            os.kill(self.stage.pid, signals.SIGKILL)
             os.waitpid(self.stage.pid, 0)
         except (ProcessLookupError, ChildProcessError):
             return
@@ -130,13 +130,13 @@ class _Execution:
         if born is not None:
             self.stage.fork(p, born)
             p = Program()
-        p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
+        p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
         p.call("setns", Passed(self._init), flags, what="join the container's namespaces")
         p.call("setgroups", 0, 0)
         p.call("setresgid", 0, 0, 0)
         p.call("setresuid", 0, 0, 0)
-        clone = p.call("clone", CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, fork=True)
-        p.call("prctl", PR_SET_PDEATHSIG, SIGKILL)
+        clone = p.call("clone", CLONE_PARENT | signals.SIGCHLD, 0, 0, 0, 0, fork=True)
+        p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
         p.call("prctl", PR_SET_NAME, b"pysc-init")
         p.call("setsid")
         self.stage.fork(p, clone)
@@ -146,7 +146,7 @@ class _Execution:
         directory = os.open(self._container.dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             sock.connect(f"/proc/self/fd/{directory}/{CONTROL}")
-            wire.send(sock, {"op": "attach", "pid": self.stage.pid}, [listener])
+            wire.send(sock, {"op": "attach"}, [listener])
             answer, _ = wire.recv(sock)
         except (OSError, wire.Closed) as e:
             raise PyscError(f"the container's sentry does not answer ({e}): it may be ending") from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from _socket import AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socketpair
 from _socket import socket as Socket
-from array import array
+from struct import pack, unpack
 
 from sentry.platform.jsontext import dumps, loads
 
@@ -38,7 +38,7 @@ def listener() -> Socket:
 
 def send_fds(sock: Socket, data: bytes, fds: Sequence[int] = ()) -> None:
     """One message: `data` and duplicates of `fds`. Raises Closed."""
-    rights = [(SOL_SOCKET, SCM_RIGHTS, array("i", fds))] if fds else []
+    rights = [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(fds)}i", *fds))] if fds else []
     try:
         sock.sendmsg([data], rights)
     except (BrokenPipeError, ConnectionResetError):
@@ -51,15 +51,15 @@ def recv_fds(sock: Socket) -> tuple[bytes, list[int]]:
         data, control, _flags, _address = sock.recvmsg(MAX_MESSAGE, CMSG_SPACE(MAX_FDS * 4), MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         raise Closed from None
-    fds = array("i")
+    fds: list[int] = []
     for level, kind, raw in control:
         if level == SOL_SOCKET and kind == SCM_RIGHTS:
-            fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+            fds += unpack(f"{len(raw) // 4}i", raw[: len(raw) // 4 * 4])
     if not data:
         for fd in fds:
             os.close(fd)
         raise Closed
-    return data, list(fds)
+    return data, fds
 
 
 def send(sock: Socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:

@@ -150,7 +150,7 @@ def _real(task: Task) -> Credentials:
     """access_override_creds(): the real ids; for root the permitted capabilities, for others none."""
     creds = task.creds
     caps = _permitted(task) if creds.uid == 0 else 0
-    return creds._replace(fsuid=creds.uid, fsgid=creds.gid, cap_eff=caps)
+    return creds.real(caps)
 
 
 def _permitted(task: Task) -> int:

@@ -158,7 +158,8 @@ class Proc:
         if parts == [b"self"]:
             return b"%d" % task.ids.ns_tgid
         if parts == [b"thread-self"]:
-            return b"%d/task/%d" % task.ids[1:]
+            ids = task.ids
+            return b"%d/task/%d" % (ids.ns_tgid, ids.ns_tid)
         return os.readlink(b"", dir_fd=link)
 
     def readlink(self, task: Task, link: int) -> bytes:

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 from errno import EAGAIN, EINTR, ENODEV, ENOENT
 
+from sentry.platform.threads import start_new_thread
 from sentry.vfs.fuse import BUFFER, Connection
 
 TYPE_CHECKING = False
@@ -61,11 +61,9 @@ class Server:
         self._report = report
         self._connection = Connection(tree, report, seconds)
 
-    def start(self) -> threading.Thread:
+    def start(self) -> None:
         """Serve on a thread of its own. It ends when the last reference to the mount is gone."""
-        thread = threading.Thread(target=self.serve, name="procfs", daemon=True)
-        thread.start()
-        return thread
+        start_new_thread(self.serve, ())
 
     def serve(self) -> None:
         """Answer requests until the mount is gone."""

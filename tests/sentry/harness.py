@@ -244,7 +244,7 @@ class Sentry:
         """Serve the listener that process `pid` has as descriptor `number`."""
         listener = lib.get_fd(pid, number)
         assert listener >= 0, os.strerror(-listener)
-        self._dispatcher.serve(listener, pid)
+        self._dispatcher.serve(listener)
 
     def close(self) -> None:
         for fd in (self._selffd, self._rootfd, self.kernel.procfd):

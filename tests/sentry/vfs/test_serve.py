@@ -235,7 +235,9 @@ def errno_of(call: object, *args: object) -> int:
 def serve(box: Container) -> tuple[int, threading.Thread, list[Exception]]:
     bugs: list[Exception] = []
     root = box.mount_fuse(MOUNT_OPTIONS)
-    return root, Server(box.fuse_fd, Counter(), bugs.append).start(), bugs
+    thread = threading.Thread(target=Server(box.fuse_fd, Counter(), bugs.append).serve, daemon=True)
+    thread.start()
+    return root, thread, bugs
 
 
 def test_live_reads_and_synchronous_errors(in_container: Inside) -> None:
