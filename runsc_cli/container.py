@@ -183,14 +183,12 @@ class Creation:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2))
         os.close(null)
+        state = self.container.state
+        state.sentry = Process.of(self.sentry_pid)
         self._join_cgroup(spec)
         userns, mount_fds = self._enter_namespaces(spec)
-        init = stage.pid
-        self.init_pidfd = os.pidfd_open(init)
-        state = self.container.state
-        state.init = Process.of(init)
-        state.sentry = Process.of(self.sentry_pid)
-        self.container.save()
+        self.init_pidfd = os.pidfd_open(stage.pid)
+        state.init = Process.of(stage.pid)
         self._build(spec, bundle, userns, mount_fds, view)
         os.close(userns)
         fifo = self._fifo()
@@ -311,7 +309,7 @@ class Creation:
         return userns, fds
 
     def _build(self, spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], view: View | None) -> None:
-        """Fork the gofer, which builds the tree, then give the sentry all it needs."""
+        """Fork the gofer, which builds the tree, then send the sentry all it needs; it answers while the stage gets its filter."""
         from runsc_cli import mount_plan
 
         stage = self.stage
@@ -350,7 +348,6 @@ class Creation:
         )
         theirs.close()
         self.container.state.gofer = Process.of(self.gofer_pid)
-        self.container.save()
         try:
             answer, fds = wire.recv(ours)
         except wire.Closed:
@@ -400,7 +397,6 @@ class Creation:
         gofer.close()
         control.close()
         self.root = root
-        self._expect_ok("start the sentry")
 
     def _expect_ok(self, what: str) -> None:
         try:
@@ -443,6 +439,7 @@ class Creation:
             number = stage.answer()[master.index]
             self.console_master = stage.take_fd(number)
             stage.proceed()
+        self._expect_ok("start the sentry")
         self.attach(launch.give_listener(stage, stage.answer()[listener.index]))
         stage.proceed()
         stage.answer()

@@ -6,6 +6,7 @@ an unknown verb, 130 for Ctrl-C.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -25,7 +26,11 @@ INTERRUPTED = 128 + 2
 
 
 def entry() -> NoReturn:
-    """The console entry point. Leaves without the interpreter's tidying up, which takes 2 of a command's 12 ms."""
+    """The console entry point. Leaves without the interpreter's tidying up, which takes 2 of a command's 12 ms.
+
+    Nor is cyclic garbage collected: a command ends before it has made any worth 2 ms, and a sentry forked from it makes none.
+    """
+    gc.disable()
     code = main()
     if sys.stderr is not None:
         sys.stderr.flush()

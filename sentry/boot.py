@@ -116,10 +116,7 @@ class Sentry:
         _check(lib.capset_all(permitted, ALL_CAPS, 0), "capset")
         signals.handle(signals.SIGUSR1, lambda _signal, _frame: None)  # ends a held call with EINTR
         signals.handle(signals.SIGINT, signals.SIG_IGN)
-        # A pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles.
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        gc.disable()  # a pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles
         sys.setswitchinterval(0.05)
 
     def _enter_thread(self) -> None:

@@ -21,9 +21,12 @@ from sentry.task import HELD
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from sentry.creds import CredentialCache, Credentials
     from sentry.task import HeldReply, Task
+
+    Deliver: TypeAlias = Callable[[HeldReply, int, int], None]
 
 TICK = 0.01
 """Seconds between two looks at the signals of held callers."""
@@ -54,12 +57,12 @@ class Holds:
         self._watching = False
 
     def blocking(
-        self, task: Task, call: Callable[[], int], deliver: Callable[[HeldReply, int], None] | None = None, *, close: int = -1,
-        ready: Callable[[], bool] = bool,
+        self, task: Task, call: Callable[[], int], deliver: Deliver, fd: int, *, ready: Callable[[], bool] = bool
     ) -> object:
         """Make `call` (a raw system call: result or -errno, not retried on EINTR) as the caller, on another thread.
 
-        `deliver` turns its result into the reply (default: value or errno); descriptor `close` is closed in the end.
+        `deliver` turns its result into the reply. With it `fd`, which `call` works on, becomes `deliver`'s to close: before the reply,
+        since the caller may not find its file open in our hands.
         While `ready()` the call is interrupted as well and made again: for what its blocking would miss.
         Returns HELD. Raises ENOMEM when too many calls wait.
         """
@@ -67,20 +70,17 @@ class Holds:
         creds = task.creds
         with self._lock:
             if len(self._holds) >= MAX_HOLDS:
-                if close >= 0:
-                    os.close(close)
+                os.close(fd)
                 raise OSError(errno.ENOMEM, "too many waiting calls")
             self._holds.add(hold)
             start_watch = not self._watching
             self._watching = True
         if start_watch:
             start_new_thread(self._watch, ())
-        start_new_thread(self._wait, (hold, creds, call, deliver or _answer, close))
+        start_new_thread(self._wait, (hold, creds, call, deliver, fd))
         return HELD
 
-    def _wait(
-        self, hold: _Hold, creds: Credentials, call: Callable[[], int], deliver: Callable[[HeldReply, int], None], close: int
-    ) -> None:
+    def _wait(self, hold: _Hold, creds: Credentials, call: Callable[[], int], deliver: Deliver, fd: int) -> None:
         reply = hold.reply
         try:
             self._enter_thread()
@@ -90,15 +90,17 @@ class Holds:
             while result == -errno.EINTR and reply.waiting():
                 result = -ERESTARTSYS if reply.signalled() else call()
             hold.done = True
-            deliver(reply, result)
+            deliver(reply, result, fd)
         except OSError as e:
+            if not hold.done:
+                os.close(fd)
             reply.fail(e.errno or errno.EIO)
+        except Exception:
+            reply.kernel.bug(reply.tid, "held call", [])
         finally:
             hold.done = True
             with self._lock:
                 self._holds.discard(hold)
-            if close >= 0:
-                os.close(close)
 
     def _watch(self) -> None:
         while True:
@@ -113,10 +115,3 @@ class Holds:
                     with self._lock:  # a thread that is still in the set has not ended
                         if hold in self._holds:
                             signals.thread_kill(hold.thread, signals.SIGUSR1)
-
-
-def _answer(reply: HeldReply, result: int) -> None:
-    if result < 0:
-        reply.fail(-result)
-    else:
-        reply.send(result)

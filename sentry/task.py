@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 
 class Fd:
-    """Outcome: put `fd` into the caller's table, return its number there. Our own copy is closed by the reply."""
+    """Outcome: put `fd` into the caller's table, return its number there. Our own copy is closed by the reply.
 
-    __slots__ = ("cloexec", "fd")
+    `alone`: it is closed before the caller goes on, not soon after, which is dearer. For what others see open: FIFOs, devices,
+    files open for writing (execve(2): ETXTBSY), and those that are created to be locked.
+    """
 
-    def __init__(self, fd: int, cloexec: bool) -> None:
+    __slots__ = ("alone", "cloexec", "fd")
+
+    def __init__(self, fd: int, cloexec: bool, alone: bool = True) -> None:
         self.fd = fd
         self.cloexec = cloexec
+        self.alone = alone
 
 
 class _Marker:
@@ -236,5 +241,5 @@ class HeldReply:
         lib.notif_send(self.listener, self.id, 0, -error, 0)
 
     def inject(self, fd: int, cloexec: bool) -> int:
-        """Answer with descriptor `fd`, which is closed here. Returns the number in the caller or -errno."""
-        return lib.notif_addfd(self.listener, self.id, self.tid, fd, cloexec)
+        """Answer with descriptor `fd`, which is closed before the caller goes on. Returns the number in the caller or -errno."""
+        return lib.notif_addfd(self.listener, self.id, self.tid, fd, cloexec, True)

@@ -110,7 +110,7 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
         raise
     kind = S_IFMT(task.opened.mode)
     if kind in (S_IFREG, S_IFDIR):
-        return Fd(fd, bool(cloexec))
+        return Fd(fd, bool(cloexec), flags & (O_ACCMODE | O_CREAT) != 0)
     return _open_special(task, fd, kind, flags)
 
 
@@ -145,11 +145,11 @@ def _hold_reader(task: Task, fd: int, flags: int) -> object:
     It may not be opened anew when a writer comes: one that comes, writes and leaves before that would be missed. poll(2) on `fd`
     shows data, or the hang-up of a writer that has been; one that is there and silent is found by a second, blocking open.
     """
-    watch = poll()
-    watch.register(fd, POLLIN)
     name = b"%d" % fd
 
     def came() -> bool:
+        watch = poll()  # one for each call: two threads ask, and a poll object is for one at a time
+        watch.register(fd, POLLIN)
         return bool(watch.poll(0))
 
     def wait() -> int:
@@ -161,16 +161,17 @@ def _hold_reader(task: Task, fd: int, flags: int) -> object:
         os.close(second)
         return 0
 
-    def deliver(reply: HeldReply, result: int) -> None:
+    def deliver(reply: HeldReply, result: int, fd: int) -> None:
         if result < 0:
+            os.close(fd)
             reply.fail(-result)
             return
         os.set_blocking(fd, True)
-        error = reply.inject(os.dup(fd), bool(flags & O_CLOEXEC))
+        error = reply.inject(fd, bool(flags & O_CLOEXEC))
         if error < 0:
             reply.fail(-error)
 
-    return task.kernel.holds.blocking(task, wait, deliver, close=fd, ready=came)
+    return task.kernel.holds.blocking(task, wait, deliver, fd, ready=came)
 
 
 def _hold_open(task: Task, fd: int, flags: int) -> object:
@@ -178,7 +179,8 @@ def _hold_open(task: Task, fd: int, flags: int) -> object:
     name = b"%d" % fd
     flags &= ~(O_CREAT | O_TRUNC | O_NOFOLLOW | os.O_EXCL)
 
-    def deliver(reply: HeldReply, result: int) -> None:
+    def deliver(reply: HeldReply, result: int, fd: int) -> None:
+        os.close(fd)
         if result < 0:
             reply.fail(-result)
             return
@@ -186,7 +188,7 @@ def _hold_open(task: Task, fd: int, flags: int) -> object:
         if error < 0:
             reply.fail(-error)
 
-    return task.kernel.holds.blocking(task, lambda: lib.openat2_raw(AT_FDCWD, name, flags, 0, 0), deliver, close=fd)
+    return task.kernel.holds.blocking(task, lambda: lib.openat2_raw(AT_FDCWD, name, flags, 0, 0), deliver, fd)
 
 
 def _controlling_terminal(task: Task, flags: int) -> int:

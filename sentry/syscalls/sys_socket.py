@@ -81,14 +81,15 @@ def _hold_connect(task: Task, sock: int, sockaddr: bytes) -> object:
     """Connect on a waiting thread, which closes `sock`."""
     kernel = task.kernel
 
-    def deliver(reply: HeldReply, result: int) -> None:
+    def deliver(reply: HeldReply, result: int, sock: int) -> None:
+        close(sock)
         _note(kernel, sockaddr, result)
         if result < 0:
             reply.fail(-result)
         else:
             reply.send(result)
 
-    return kernel.holds.blocking(task, lambda: lib.connect_(sock, sockaddr, len(sockaddr)), deliver, close=sock)
+    return kernel.holds.blocking(task, lambda: lib.connect_(sock, sockaddr, len(sockaddr)), deliver, sock)
 
 
 def _is_inet(task: Task, sock: int, what: str) -> bool:

@@ -126,6 +126,14 @@ def test_a_fifo_waits_for_its_other_end(runtime):
     assert answer.stdout.split() == [*map(str, range(20)), "late", "writer", "end"]
 
 
+def test_what_a_program_has_closed_is_open_nowhere(runtime):
+    # a writer that lingered in the sentry would make execve(2) fail with ETXTBSY, a reader would swallow what is meant for the next
+    answer = runtime.sh(
+        "cd /tmp; mkfifo p; i=0; while [ $i -lt 150 ]; do echo echo $i >x$i; chmod +x x$i; ./x$i; (echo $i >p) & cat p; wait; i=$((i+1)); done"
+    )
+    assert answer.stdout.split() == [str(i // 2) for i in range(300)], answer.stderr
+
+
 def test_a_mount_point_is_busy(runtime):
     answer = runtime.sh("rm /dev/null; rmdir /dev/shm; echo gone >/dev/null; ls /dev/shm; mv /dev/zero /dev/zero2")
     assert answer.stderr.lower().count("busy") == 3, answer.stderr

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runsc_cli.state import Container, Store
 
 EVERY = {
-    "__future__", "_json", "fcntl", "sentry", "sentry.platform",
+    "__future__", "_json", "fcntl", "gc", "sentry", "sentry.platform",
     "runsc_cli", "runsc_cli.argv", "runsc_cli.context", "runsc_cli.directory", "runsc_cli.errors", "sentry.platform.jsontext",
     "runsc_cli.log", "runsc_cli.main", "runsc_cli.options", "runsc_cli.verbs",
 }  # fmt: skip
