@@ -100,7 +100,7 @@ class Dispatcher:
             if outcome.__class__ is int:
                 send(listener, task.id, outcome, 0, 0)
             elif outcome.__class__ is Fd:
-                error = lib.notif_addfd(listener, task.id, task.tid, outcome.fd, outcome.cloexec, outcome.alone)
+                error = lib.notif_addfd(listener, task.id, task.tid, outcome.fd, outcome.cloexec)
                 if error < 0:
                     send(listener, task.id, 0, error, 0)
             elif outcome is CONTINUE:

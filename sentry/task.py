@@ -22,18 +22,13 @@ if TYPE_CHECKING:
 
 
 class Fd:
-    """Outcome: put `fd` into the caller's table, return its number there. Our own copy is closed by the reply.
+    """Outcome: put `fd` into the caller's table, return its number there. Our own copy is closed before the caller goes on."""
 
-    `alone`: it is closed before the caller goes on, not soon after, which is dearer. For what others see open: FIFOs, devices,
-    files open for writing (execve(2): ETXTBSY), and those that are created to be locked.
-    """
+    __slots__ = ("cloexec", "fd")
 
-    __slots__ = ("alone", "cloexec", "fd")
-
-    def __init__(self, fd: int, cloexec: bool, alone: bool = True) -> None:
+    def __init__(self, fd: int, cloexec: bool) -> None:
         self.fd = fd
         self.cloexec = cloexec
-        self.alone = alone
 
 
 class _Marker:
@@ -242,4 +237,4 @@ class HeldReply:
 
     def inject(self, fd: int, cloexec: bool) -> int:
         """Answer with descriptor `fd`, which is closed before the caller goes on. Returns the number in the caller or -errno."""
-        return lib.notif_addfd(self.listener, self.id, self.tid, fd, cloexec, True)
+        return lib.notif_addfd(self.listener, self.id, self.tid, fd, cloexec)

@@ -11,7 +11,7 @@ CDEF = """
 struct notif { uint64_t id; uint32_t pid; int32_t nr; uint64_t args[6]; };
 int notif_recv(int listener, struct notif *out);
 int notif_send(int listener, uint64_t id, int64_t value, int error, int flags);
-int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec, int alone);
+int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec);
 int notif_valid(int listener, uint64_t id);
 int notif_sync_wakeup(int listener);
 int filter_install(const void *program, int length, unsigned flags);
@@ -158,25 +158,22 @@ static int notif_send(int listener, uint64_t id, int64_t value, int error, int f
 }
 
 /*
- * Put fd into the caller's table and let its call return the number; our own copy is closed.
+ * Put fd into the caller's table and let its call return the number.
+ *
+ * When the caller goes on, our own copy is closed and its affinity is its own again. A copy that lingered here would be a writer
+ * that makes execve(2) fail with ETXTBSY, a reader that swallows what a FIFO's next writer writes, the keeper of a flock(2). So
+ * this is not one step (SECCOMP_ADDFD_FLAG_SEND) but two: install, then reply.
  *
  * The caller has to run to install the descriptor, and we are woken when it has. Left alone the scheduler wakes each of us
- * on an idle CPU, and waking a CPU of a virtual machine costs 40 us. With both affinities narrowed to this CPU for
- * the length of the reply the hand-offs are context switches. A caller that is bound to one CPU anyway is left alone.
- *
- * `alone`: the caller goes on only when our copy is closed, at the price of two more hand-offs. Otherwise it may run for
- * some time while the file is still open here as well: it would be a writer that makes execve(2) fail with ETXTBSY, or a
- * reader of a FIFO that reads nothing.
+ * on an idle CPU, and waking a CPU of a virtual machine costs 40 us. With both affinities narrowed to this CPU meanwhile
+ * the hand-offs are context switches. A caller that is bound to one CPU anyway is left alone.
  */
-static int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec, int alone)
+static int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec)
 {
-    struct seccomp_notif_resp reply = { id, 0, 0, 0 };
-    struct seccomp_notif_addfd a = {
-        .id = id, .flags = alone ? 0 : SECCOMP_ADDFD_FLAG_SEND, .srcfd = fd, .newfd_flags = cloexec ? O_CLOEXEC : 0,
-    };
+    struct seccomp_notif_addfd a = { .id = id, .srcfd = fd, .newfd_flags = cloexec ? O_CLOEXEC : 0 };
     static __thread cpu_set_t ours;
     static __thread int ours_known;
-    cpu_set_t was, here;
+    cpu_set_t was, here, now;
     int narrowed = 0, r;
 
     if (!ours_known)
@@ -193,14 +190,14 @@ static int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec, 
     while (r < 0 && errno == EINTR);
     r = r < 0 ? -errno : r;
     close(fd);
-    if (alone && r >= 0) {
-        reply.val = r;
-        if (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &reply))
-            r = -errno;
-    }
     if (narrowed) {
         sched_setaffinity(0, sizeof ours, &ours);
-        sched_setaffinity(tid, sizeof was, &was);
+        if (sched_getaffinity(tid, sizeof now, &now) == 0 && CPU_EQUAL(&now, &here)) /* nobody has given it another meanwhile */
+            sched_setaffinity(tid, sizeof was, &was);
+    }
+    if (r >= 0) {
+        int error = notif_send(listener, id, r, 0, 0);
+        return error < 0 ? error : r;
     }
     return r;
 }

@@ -110,7 +110,7 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
         raise
     kind = S_IFMT(task.opened.mode)
     if kind in (S_IFREG, S_IFDIR):
-        return Fd(fd, bool(cloexec), flags & (O_ACCMODE | O_CREAT) != 0)
+        return Fd(fd, bool(cloexec))
     return _open_special(task, fd, kind, flags)
 
 

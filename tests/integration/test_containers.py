@@ -299,3 +299,14 @@ def test_do(tmp_path):
     assert "/root/.profile 2" in answer.stdout
     assert "allow with --write /usr/new" in answer.stderr
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_a_program_keeps_its_cpus_while_it_opens_files(tmp_path):
+    script = (
+        "import os\nwas = os.sched_getaffinity(0)\nchanged = 0\nfor i in range(2000):\n"
+        "    os.close(os.open('/etc/passwd', os.O_RDONLY))\n    changed += os.sched_getaffinity(0) != was\nprint(changed)"
+    )
+    command = [*PYSC, "--root", str(tmp_path / "state"), "do", "--", "python3", "-c", script]
+    answer = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert answer.stdout == "0\n", answer.stderr
