@@ -5,7 +5,6 @@ from typing import Any
 
 class _Lib:
     WALK: int
-    RELATIVE: int
     def __getattr__(self, name: str) -> Callable[..., int]: ...
 
 lib: _Lib

@@ -23,11 +23,10 @@ int write_mem(int pid, uint64_t addr, const char *buf, int size);
 
 /* ---- names: openat2(2) ---- */
 #define WALK ...
-#define RELATIVE ...
 struct opened { uint32_t mode; uint32_t uid; uint32_t gid; uint64_t dev; uint64_t rdev; uint64_t ino; };
 int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve, struct opened *out);
-int open_absolute(int listener, uint64_t id, int tid, uint64_t addr, int root, uint64_t flags, uint64_t mode, char *path,
-                  struct opened *out);
+int open_name(int listener, uint64_t id, int tid, int dirfd, uint64_t addr, int root, int procfd, uint64_t flags,
+              uint64_t mode, char *path, struct opened *out);
 int openat2_raw(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int fd_info(int fd, struct opened *out);
 int64_t fd_mount(int fd);
@@ -340,24 +339,41 @@ static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode
     return WALK;
 }
 
-#define RELATIVE (-100001)
+static int proc_open(int procfd, int tid, const char *what, int flags)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%d/%s", tid, what);
+    RET(openat(procfd, path, flags | O_CLOEXEC));
+}
 
 /*
- * The common open in one call: read the caller's path (PATH_MAX bytes at path), make sure that the caller still waits, and open
- * below root. RELATIVE: the path was read and is not absolute. Otherwise as open_beneath().
+ * The common open in one call: read the caller's path (PATH_MAX bytes at path), find the directory that it starts from, make
+ * sure that the caller still waits, and open. As open_beneath(); WALK also when that directory cannot be had so.
  */
-static int open_absolute(int listener, uint64_t id, int tid, uint64_t addr, int root, uint64_t flags, uint64_t mode, char *path,
-                         struct opened *out)
+static int open_name(int listener, uint64_t id, int tid, int dirfd, uint64_t addr, int root, int procfd, uint64_t flags,
+                     uint64_t mode, char *path, struct opened *out)
 {
-    int r = read_cstr(tid, addr, path, 4096);
+    int dir = root, r = read_cstr(tid, addr, path, 4096);
 
     if (r < 0)
         return r;
-    if (path[0] != '/')
-        return RELATIVE;
+    if (!path[0])
+        return -ENOENT;
+    if (path[0] != '/') {
+        char what[16] = "cwd";
+        if (dirfd != AT_FDCWD)
+            snprintf(what, sizeof what, "fd/%d", dirfd);
+        dir = proc_open(procfd, tid, what, O_PATH | O_DIRECTORY);
+        if (dir < 0)
+            return WALK;
+    }
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0)
-        return -ESRCH;
-    return open_beneath(root, path, flags, mode, RESOLVE_IN_ROOT, out);
+        r = -ESRCH;
+    else
+        r = open_beneath(dir, path, flags, mode, dir == root ? RESOLVE_IN_ROOT : RESOLVE_BENEATH, out);
+    if (dir != root)
+        close(dir);
+    return r;
 }
 
 struct creds {
@@ -366,13 +382,6 @@ struct creds {
     uint32_t ns_tgid, ns_tid, zombie;
     uint32_t groups[1024];
 };
-
-static int proc_open(int procfd, int tid, const char *what, int flags)
-{
-    char path[64];
-    snprintf(path, sizeof path, "%d/%s", tid, what);
-    RET(openat(procfd, path, flags | O_CLOEXEC));
-}
 
 /* out: the inode of /proc/TID, and its owner: the effective uid and gid of the thread. */
 static int proc_identity(int procfd, int tid, uint64_t *out)

@@ -56,18 +56,18 @@ def open_at(task: Task, dirfd: int, path: bytes, flags: int, mode: int = 0, reso
 
 
 def open_pointer(task: Task, dirfd: int, addr: int, flags: int, mode: int) -> int:
-    """`open_at` for a path that is still in the caller's memory: one native call for the common case, an absolute path."""
+    """`open_at` for a path that is still in the caller's memory: one native call for the common case."""
     kernel = task.kernel
     if kernel.chrooted:
         return open_at(task, dirfd, task.read_cstr(addr), flags, mode)
     task.assume()
-    fd = lib.open_absolute(task.listener, task.id, task.tid, addr, kernel.root, flags, mode, task.path, task.opened)
+    fd = lib.open_name(
+        task.listener, task.id, task.tid, dirfd, addr, kernel.root, kernel.procfd, flags, mode, task.path, task.opened
+    )
     if fd >= 0:
         return kernel.proc.admit(task, fd, flags) if task.opened.dev == kernel.proc.dev else int(fd)
-    if fd == lib.RELATIVE:
-        return open_at(task, dirfd, ffi.string(task.path), flags, mode)
     if fd == lib.WALK:
-        return namei.open_walking(task, kernel.root, ffi.string(task.path), flags, mode)
+        return open_at(task, dirfd, ffi.string(task.path), flags, mode)
     raise OSError(-fd, "open")
 
 
