@@ -105,13 +105,21 @@ def _make_data(data: Path, lines: int) -> None:
     def text(count: int) -> str:
         return "".join(" ".join(chance.choices(words, k=7)) + "\n" for _ in range(count))
 
+    pool = [" ".join(chance.choices(words, k=7)) + "\n" for _ in range(20_000)]
+
+    def source() -> str:
+        """A file as long as those of a source tree are: half are below 4 KB, the mean is 9 KB."""
+        count = min(int(chance.lognormvariate(4.5, 1.3)) + 1, len(pool))
+        start = chance.randrange(len(pool) - count + 1)
+        return "".join(pool[start : start + count])
+
     (data / "repo").mkdir(parents=True)
     for number in range(100):
         tree, repo = data / "tree" / f"d{number:02}", data / "repo" / f"d{number:02}"
         tree.mkdir(parents=True)
         repo.mkdir()
         for file in range(100):
-            (tree / f"f{file:02}.txt").write_text(text(20) + ("needle\n" if file == number else ""))
+            (tree / f"f{file:02}.txt").write_text(source() + ("needle\n" if file == number else ""))
         for file in range(20):
             (repo / f"f{file:02}.txt").write_text(text(5))
     git = ["git", "-C", str(data / "repo"), "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
