@@ -169,7 +169,7 @@ class Sentry:
     def _report(self) -> dict[str, Any]:
         kernel = self._kernel
         return {
-            "mediated": {self._dispatcher.name(nr): count for nr, count in sorted(kernel.counts.items())},
+            "mediated": self._dispatcher.mediated(),
             "missing": sorted(os.fsdecode(path) for path in kernel.missing or ()),
             "denied": [[kind, what, count] for (kind, what), count in kernel.denials.items()],
         }

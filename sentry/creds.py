@@ -97,10 +97,10 @@ class CredentialCache:
     """Credentials by thread id. Shared by all dispatchers: each step is one dict operation, which the GIL makes atomic.
 
     While no_new_privs holds for the whole container and nobody has changed identity or umask, everybody has the identity that was
-    read first, and not even the stat is needed: `_uniform`.
+    read first, and not even the stat is needed: `uniform`.
     """
 
-    __slots__ = ("_entries", "_exact", "_local", "_may_be_uniform", "_procfd", "_uniform")
+    __slots__ = ("_entries", "_exact", "_local", "_may_be_uniform", "_procfd", "is_uniform", "uniform")
 
     def __init__(self, procfd: int, no_new_privs: bool = False) -> None:
         """`no_new_privs`: no process of the container can gain privileges by execve(2)."""
@@ -108,12 +108,14 @@ class CredentialCache:
         self._entries: dict[int, tuple[int, int, Credentials]] = {}
         self._exact = True
         self._may_be_uniform = no_new_privs
-        self._uniform: Credentials | None = None
+        self.uniform: Credentials | None = None
+        self.is_uniform = ffi.new("int *")
+        """The same for the native loops: whether there is one."""
         self._local = Local()
 
     def of(self, tid: int) -> Credentials:
         """Credentials of thread `tid`. Raises ESRCH when it is gone, E2BIG when it has over 1024 groups."""
-        uniform = self._uniform
+        uniform = self.uniform
         if uniform is not None:
             return uniform
         entry = self._entries.get(tid)
@@ -150,13 +152,15 @@ class CredentialCache:
                 self._entries.clear()
             self._entries[tid] = (identity[0], identity[1], found)
             if self._may_be_uniform:
-                self._uniform = found
+                self.uniform = found
+                self.is_uniform[0] = 1
         return found
 
     def _no_longer_uniform(self) -> None:
-        if self._uniform is not None:  # before the first read only the stage is there, becoming the workload's user
+        if self.uniform is not None:  # before the first read only the stage is there, becoming the workload's user
             self._may_be_uniform = False
-            self._uniform = None
+            self.is_uniform[0] = 0
+            self.uniform = None
 
     def forget(self, tid: int) -> None:
         """The thread is about to change its credentials."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sentry.abi import SECCOMP_USER_NOTIF_FLAG_CONTINUE
+from sentry.abi import O_VALID, SECCOMP_USER_NOTIF_FLAG_CONTINUE
 from sentry.platform._native import ffi, lib
 from sentry.platform.threads import start_new_thread
 from sentry.task import CONTINUE, HELD, Fd, Task
@@ -18,16 +18,19 @@ from sentry.task import CONTINUE, HELD, Fd, Task
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from sentry.kernel import Kernel
 
     Handler = Callable[[Task], object]
 
+_OPEN, _OPENAT = 2, 257
+
 
 class Dispatcher:
     """Handlers by number, and the threads that serve the container's listeners."""
 
-    __slots__ = ("_denied", "_handlers", "_kernel", "_names", "_selffd")
+    __slots__ = ("_denied", "_handlers", "_kernel", "_names", "_selffd", "_servings")
 
     def __init__(
         self, kernel: Kernel, handlers: dict[int, Handler], denied: dict[int, int], names: dict[int, str], selffd: int
@@ -41,10 +44,19 @@ class Dispatcher:
         self._denied = denied
         self._names = names
         self._selffd = selffd
+        self._servings: list[Any] = []
 
     def name(self, nr: int) -> str:
         """The name of system call `nr`, or its number."""
         return self._names.get(nr, str(nr))
+
+    def mediated(self) -> dict[str, int]:
+        """How often each system call was mediated, by name."""
+        counts = dict(self._kernel.counts)
+        for serving in self._servings:
+            for number, count in zip((_OPEN, _OPENAT), serving.opens, strict=True):
+                counts[number] = counts.get(number, 0) + count
+        return {self.name(number): count for number, count in sorted(counts.items()) if count}
 
     def serve(self, listener: int) -> None:
         """Serve `listener` on a thread of its own until no task is left behind it."""
@@ -68,21 +80,24 @@ class Dispatcher:
 
     def _loop(self, listener: int) -> None:
         kernel = self._kernel
-        task = Task(kernel, listener)
+        serving = ffi.new("struct serving *")
+        serving.root, serving.procfd = kernel.root, kernel.procfd
+        serving.proc_dev, serving.flags = kernel.proc.dev, O_VALID
+        self._servings.append(serving)
+        call = serving.call
+        task = Task(kernel, listener, serving)
         handlers = self._handlers
         counts = kernel.counts
-        notif = ffi.new("struct notif *")
-        args = notif.args
-        task.args = args
-        receive, send = lib.notif_recv, lib.notif_send
+        serve, send, uniform = lib.serve, lib.notif_send, kernel.credentials.is_uniform
         while True:
-            error = receive(listener, notif)
+            serving.acting = not kernel.chrooted and task.acts_for_everybody()
+            error = serve(listener, serving, uniform)
             if error:
                 if error != -errno.ENOTCONN:
                     kernel.say("listener: %s", os.strerror(-error))
                 return
-            nr = notif.nr
-            task.begin(notif.id, notif.pid, nr)
+            nr = call.nr
+            task.begin(call.id, call.pid, nr, serving.tried)
             counts[nr] = counts.get(nr, 0) + 1
             handler = handlers.get(nr)
             if handler is None:
@@ -95,7 +110,7 @@ class Dispatcher:
                 send(listener, task.id, 0, -(e.errno or errno.EIO), 0)
                 continue
             except Exception:
-                kernel.bug(task.tid, self.name(nr), list(args))
+                kernel.bug(task.tid, self.name(nr), list(task.args))
                 continue
             if outcome.__class__ is int:
                 send(listener, task.id, outcome, 0, 0)

@@ -16,6 +16,7 @@ from sentry.platform._native import ffi, lib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from sentry.creds import Credentials, Ids
     from sentry.kernel import Kernel
@@ -53,29 +54,33 @@ HELD = _Marker("HELD")
 class Task:
     """The caller of one intercepted system call. Reused by its dispatcher for the next: do not keep it, `hold()` it."""
 
-    __slots__ = ("_acting", "_creds", "args", "id", "kernel", "listener", "nr", "opened", "path", "tid")
+    __slots__ = ("_acting", "_creds", "args", "id", "kernel", "listener", "nr", "opened", "path", "tid", "tried")
 
-    def __init__(self, kernel: Kernel, listener: int) -> None:
+    def __init__(self, kernel: Kernel, listener: int, serving: Any) -> None:
+        """`serving`: the struct serving of its dispatcher, for whose buffers it has names."""
         self.kernel = kernel
         self.listener = listener
         self.id = 0
         self.tid = 0
         """Thread id in the sentry's pid namespace."""
         self.nr = 0
-        self.args: Sequence[int] = (0,) * 6
+        self.args: Sequence[int] = serving.call.args
         """The six argument registers, unsigned 64-bit."""
-        self.opened = ffi.new("struct opened *")
+        self.opened = ffi.addressof(serving, "opened")
         """Type, owner and device of the object that the last lookup found."""
-        self.path = ffi.new("char[]", PATH_MAX)
+        self.path = serving.path
         """Buffer for the path that was read last."""
+        self.tried = lib.NOT_TRIED
+        """What the open of this call has given already, if anything: see open_pointer()."""
         self._creds: Credentials | None = None
         self._acting: Credentials | None = None
 
-    def begin(self, ident: int, tid: int, nr: int) -> None:
+    def begin(self, ident: int, tid: int, nr: int, tried: int) -> None:
         """The dispatcher has received another call; `args` is its view of the registers."""
         self.id = ident
         self.tid = tid
         self.nr = nr
+        self.tried = tried
         self._creds = None
 
     # ---- memory ----
@@ -123,6 +128,10 @@ class Task:
             self._acting = None
             self.kernel.credentials.assume(creds)
             self._acting = creds
+
+    def acts_for_everybody(self) -> bool:
+        """Whether this thread has the identity that all tasks of the container share at present."""
+        return self._acting is not None and self._acting is self.kernel.credentials.uniform
 
     def forget_acting(self) -> None:
         """This thread has taken another identity than `assume` gave it."""

@@ -5,6 +5,7 @@ from typing import Any
 
 class _Lib:
     WALK: int
+    NOT_TRIED: int
     def __getattr__(self, name: str) -> Callable[..., int]: ...
 
 lib: _Lib

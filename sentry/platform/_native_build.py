@@ -16,6 +16,22 @@ int notif_valid(int listener, uint64_t id);
 int notif_sync_wakeup(int listener);
 int filter_install(const void *program, int length, unsigned flags);
 
+/* ---- the loop of a listener ---- */
+#define NOT_TRIED ...
+struct opened { uint32_t mode; uint32_t uid; uint32_t gid; uint64_t dev; uint64_t rdev; uint64_t ino; };
+struct serving {
+    struct notif call;
+    int32_t tried;
+    int32_t acting;
+    int32_t root, procfd;
+    uint64_t proc_dev;
+    uint64_t flags;
+    uint64_t opens[2];
+    char path[4096];
+    struct opened opened;
+};
+int serve(int listener, struct serving *s, const int *uniform);
+
 /* ---- memory of another process: process_vm_readv(2) ---- */
 int read_cstr(int pid, uint64_t addr, char *buf, int size);
 int read_mem(int pid, uint64_t addr, char *buf, int size);
@@ -23,7 +39,6 @@ int write_mem(int pid, uint64_t addr, const char *buf, int size);
 
 /* ---- names: openat2(2) ---- */
 #define WALK ...
-struct opened { uint32_t mode; uint32_t uid; uint32_t gid; uint64_t dev; uint64_t rdev; uint64_t ino; };
 int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve, struct opened *out);
 int open_name(int listener, uint64_t id, int tid, int dirfd, uint64_t addr, int root, int procfd, uint64_t flags,
               uint64_t mode, char *path, struct opened *out);
@@ -122,6 +137,8 @@ SOURCE = r"""
 #ifndef __NR_fchmodat2                                /* Linux 6.6 */
 #define __NR_fchmodat2 452
 #endif
+
+#define O_LARGEFILE_BIT 0100000 /* fcntl.h says 0 for a 64-bit program; the kernel sets it itself */
 
 #define RET(expr) do { long r_ = (expr); return r_ < 0 ? -errno : (int)r_; } while (0)
 
@@ -382,6 +399,55 @@ struct creds {
     uint32_t ns_tgid, ns_tid, zombie;
     uint32_t groups[1024];
 };
+
+#define NOT_TRIED (-100001)
+
+struct serving {
+    struct notif call;  /* what the caller of serve() is to handle */
+    int32_t tried;      /* what open_name() gave for it, or NOT_TRIED; path and opened are its other results */
+    int32_t acting;     /* whether this thread has the identity that everybody shares while *uniform */
+    int32_t root, procfd;
+    uint64_t proc_dev;  /* st_dev of the procfs, whose files are not for everybody */
+    uint64_t flags;     /* of open(2): those that the kernel knows */
+    uint64_t opens[2];  /* how many calls of open(2) and openat(2) were answered here */
+    char path[4096];
+    struct opened opened;
+};
+
+/*
+ * Receive calls, and answer those that nothing is to be decided about: an open that gives a regular file or a directory, off
+ * procfs, while everybody in the container has one identity, which this thread has taken. Returns 0 with the first other call,
+ * or as notif_recv(). An open that was tried is not tried again: what it gave is in *s.
+ */
+static int serve(int listener, struct serving *s, const int *uniform)
+{
+    struct notif *c = &s->call;
+
+    for (;;) {
+        int r = notif_recv(listener, c), at, dirfd;
+        uint64_t flags, mode;
+
+        s->tried = NOT_TRIED;
+        if (r)
+            return r;
+        if ((c->nr != SYS_open && c->nr != SYS_openat) || !s->acting || !*(const volatile int *)uniform)
+            return 0;
+        at = c->nr == SYS_openat;
+        dirfd = at ? (int)c->args[0] : AT_FDCWD;
+        flags = c->args[at + 1] & s->flags;
+        mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? c->args[at + 2] & 07777 : 0;
+        if (flags & O_PATH)
+            return 0;
+        s->tried = open_name(listener, c->id, c->pid, dirfd, c->args[at], s->root, s->procfd, flags | O_LARGEFILE_BIT | O_NOCTTY,
+                             mode, s->path, &s->opened);
+        if (s->tried < 0 || !(S_ISREG(s->opened.mode) || S_ISDIR(s->opened.mode)) || s->opened.dev == s->proc_dev)
+            return 0;
+        s->opens[at]++;
+        r = notif_addfd(listener, c->id, c->pid, s->tried, flags & O_CLOEXEC);
+        if (r < 0)
+            notif_send(listener, c->id, 0, r, 0);
+    }
+}
 
 /* out: the inode of /proc/TID, and its owner: the effective uid and gid of the thread. */
 static int proc_identity(int procfd, int tid, uint64_t *out)

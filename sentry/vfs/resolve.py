@@ -60,10 +60,12 @@ def open_pointer(task: Task, dirfd: int, addr: int, flags: int, mode: int) -> in
     kernel = task.kernel
     if kernel.chrooted:
         return open_at(task, dirfd, task.read_cstr(addr), flags, mode)
-    task.assume()
-    fd = lib.open_name(
-        task.listener, task.id, task.tid, dirfd, addr, kernel.root, kernel.procfd, flags, mode, task.path, task.opened
-    )
+    fd = task.tried
+    if fd == lib.NOT_TRIED:
+        task.assume()
+        fd = lib.open_name(
+            task.listener, task.id, task.tid, dirfd, addr, kernel.root, kernel.procfd, flags, mode, task.path, task.opened
+        )
     if fd >= 0:
         return kernel.proc.admit(task, fd, flags) if task.opened.dev == kernel.proc.dev else int(fd)
     if fd == lib.WALK:
