@@ -299,7 +299,7 @@ class Creation:
                     file = p.call("openat", made[index], path, os.O_WRONLY, 0, what=f"sysctl {name!r}")
                     p.call("write", file, value.encode(), len(value), what=f"sysctl {name!r}")
                     p.call("close", file)
-        child = stage.fork(p, clone)
+        child = stage.fork(p, clone, _import_the_rest)
         p = Program()
         fds = {index: stage.take_fd(child[result.index]) for index, result in made.items()}
         for result in made.values():
@@ -474,6 +474,13 @@ class Creation:
             return wire.recv(self._sentry_sock)[0]
         except (wire.Closed, OSError):
             return {}
+
+
+def _import_the_rest() -> None:
+    """What the next steps need, ours and the gofer's: there is a CPU to spare while the kernel makes the namespaces."""
+    import gofer.systree  # noqa: F401
+    import runsc_cli.executable
+    import runsc_cli.filters  # noqa: F401
 
 
 def _own_procfs() -> int:

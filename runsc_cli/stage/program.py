@@ -20,7 +20,7 @@ from sentry.syscalls.numbers import NUMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     Argument: TypeAlias = "int | bytes | Result | Passed | FilterProgram | list[bytes]"
@@ -185,9 +185,14 @@ class Stage:
         self.send(program)
         return self.answer()
 
-    def fork(self, program: Program, clone: Result) -> list[int]:
-        """Run a program that forks at `clone`; from then on this is the child, whose results are returned."""
+    def fork(self, program: Program, clone: Result, meanwhile: Callable[[], object] | None = None) -> list[int]:
+        """Run a program that forks at `clone`; from then on this is the child, whose results are returned.
+
+        `meanwhile` is called while the stage works.
+        """
         self.send(program)
+        if meanwhile is not None:
+            meanwhile()
         answers = [self.answer()]
         answers.append(self.answer())
         parent, child = answers if answers[0][clone.index] else reversed(answers)
