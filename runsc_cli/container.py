@@ -26,6 +26,7 @@ from sentry.abi import (
     CLONE_NEWNET,
     CLONE_NEWNS,
     CLONE_NEWPID,
+    CLONE_NEWTIME,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
     CLONE_PARENT,
@@ -62,6 +63,7 @@ NAMESPACES = {
     "mount": CLONE_NEWNS,
     "network": CLONE_NEWNET,
     "pid": CLONE_NEWPID,
+    "time": CLONE_NEWTIME,
     "uts": CLONE_NEWUTS,
 }
 _NS_FILES = {"user": "user", "mount": "mnt", "network": "net", "ipc": "ipc", "uts": "uts"}
@@ -127,6 +129,7 @@ class Creation:
 
     __slots__ = (
         "_sentry_sock",
+        "born",
         "cgroup",
         "console_master",
         "container",
@@ -141,6 +144,8 @@ class Creation:
     def __init__(self, context: Context, container: Container) -> None:
         self.context = context
         self.container = container
+        self.born = 0
+        """The second of CLOCK_BOOTTIME at which the container's clocks begin."""
         self.console_master = -1
         self.cgroup: Cgroup | None = None
         self.gofer_pid = -1
@@ -238,7 +243,7 @@ class Creation:
         p = Program()
         born = leaf.enter(p, self.container.state.cgroups)
         p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
-        flags = CLONE_NEWNS
+        flags = CLONE_NEWNS | CLONE_NEWTIME
         alone = self.container.state.network == "none"
         if alone:  # whatever network namespace the config names, or none: loopback and nothing else
             flags |= CLONE_NEWNET
@@ -270,6 +275,7 @@ class Creation:
         p.call("setresgid", 0, 0, 0)
         p.call("setresuid", 0, 0, 0)
         p.call("unshare", flags, what="make the container's namespaces")
+        self.born = launch.clocks_from_zero(p)
         clone = p.call("clone", CLONE_PARENT | signals.SIGCHLD, 0, 0, 0, 0, what="start the first process", fork=True)
         p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
         p.call("prctl", PR_SET_NAME, b"pysc-init")
@@ -384,6 +390,7 @@ class Creation:
             "debug": self.context.options["debug"],
             "record_missing": record_missing,
             "no_new_privs": spec.process.no_new_privileges,
+            "born": self.born,
             "bounding": mask(caps.bounding) if caps else 0,
             "init": self.stage.pid if self.stage else 0,
         }

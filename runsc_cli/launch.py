@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from runsc_cli.capabilities import LAST_CAP, mask
 from runsc_cli.errors import PyscError
@@ -24,6 +25,7 @@ from sentry.abi import (
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAP_AMBIENT_RAISE,
     PR_CAPBSET_DROP,
+    PR_SET_DUMPABLE,
     PR_SET_KEEPCAPS,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
@@ -49,6 +51,25 @@ def loopback_up(p: Program) -> None:
     request = struct.pack("16sH22x", b"lo", _IFF_UP | _IFF_RUNNING)
     p.call("ioctl", sock, _SIOCSIFFLAGS, request, what="bring the loopback interface up")
     p.call("close", sock)
+
+
+def clocks_from_zero(p: Program) -> int:
+    """Returns the second of CLOCK_BOOTTIME that is zero in the container.
+
+    In the time namespace of the children to come the container begins with its first process: time_namespaces(7).
+
+    So what the kernel says of processes (their start in /proc/PID/stat) agrees with the uptime that the container is shown, and
+    nothing shows the host's. The file is the stage's own only while it is dumpable, which concerns nobody: the container is empty yet.
+    """
+    what = "set the clocks of the container's time namespace"
+    born = int(clock_gettime(CLOCK_BOOTTIME))
+    offsets = b"monotonic -%d 0\nboottime -%d 0\n" % (int(clock_gettime(CLOCK_MONOTONIC)), born)
+    p.call("prctl", PR_SET_DUMPABLE, 1)
+    file = p.call("openat", AT_FDCWD, b"/proc/self/timens_offsets", os.O_WRONLY | O_CLOEXEC, 0, what=what)
+    p.call("write", file, offsets, len(offsets), what=what)
+    p.call("close", file)
+    p.call("prctl", PR_SET_DUMPABLE, 0)
+    return born
 
 
 def terminal(p: Program, process: Process, console: bool) -> Result:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runsc_cli.options import Options
     from runsc_cli.state import Container
 
-_NS_FILES = {"cgroup": "cgroup", "ipc": "ipc", "mount": "mnt", "network": "net", "pid": "pid", "uts": "uts"}
+_NS_FILES = {"cgroup": "cgroup", "ipc": "ipc", "mount": "mnt", "network": "net", "pid": "pid", "time": "time", "uts": "uts"}
 
 
 def run(options: Options, args: list[str], context: Context) -> int:

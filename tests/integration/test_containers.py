@@ -134,6 +134,14 @@ def test_what_a_program_has_closed_is_open_nowhere(runtime):
     assert answer.stdout.split() == [str(i // 2) for i in range(300)], answer.stderr
 
 
+def test_time_begins_with_the_container(runtime):
+    # /proc/uptime is ours, the start of a process in /proc/PID/stat the kernel's: they have to agree
+    answer = runtime.sh("cut -d' ' -f22 /proc/self/stat; cut -d' ' -f1 /proc/uptime; busybox uptime")
+    start, uptime, said = answer.stdout.splitlines()
+    assert 0 <= int(start) / 100 <= float(uptime) < 60, answer.stderr
+    assert "up 0 min" in said
+
+
 def test_a_mount_point_is_busy(runtime):
     answer = runtime.sh("rm /dev/null; rmdir /dev/shm; echo gone >/dev/null; ls /dev/shm; mv /dev/zero /dev/zero2")
     assert answer.stderr.lower().count("busy") == 3, answer.stderr
