@@ -175,7 +175,10 @@ def _serve(sock: wire.Socket, init: int) -> None:
             try:
                 message, fds = wire.recv(sock)
             except wire.Closed:  # the sentry has died: nobody is left to decide for the workload
-                signals.pidfd_send(init, signals.SIGKILL)
+                try:
+                    signals.pidfd_send(init, signals.SIGKILL)
+                except ProcessLookupError:  # it ended first, and we were told of both at once
+                    pass
                 return
             try:
                 wire.send(sock, {"error": _request(message, fds)})

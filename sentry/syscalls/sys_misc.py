@@ -26,6 +26,7 @@ _IN_ONLYDIR = 0x01000000
 _IN_DONT_FOLLOW = 0x02000000
 _IN_MASK_CREATE = 0x10000000
 _IN_MASK_ADD = 0x20000000
+_IN_ISDIR = 0x40000000
 _ALL_INOTIFY_BITS = 0xF700EFFF
 
 _sysinfo = struct.Struct("<q3Q6QH6x2QI4x")
@@ -38,16 +39,17 @@ def inotify_add_watch(task: Task, fd: Int, path: Ptr, mask: UInt) -> int:
         raise OSError(errno.EINVAL, "mask")
     instance = task.get_fd(fd)
     try:
-        if mask & _IN_MASK_ADD and mask & _IN_MASK_CREATE:
-            raise OSError(errno.EINVAL, "mask")
         # EBADF or EINVAL if it is no inotify instance, which the kernel says before it looks at the path; else ENOENT
-        probe = lib.inotify_add_watch_(instance, b"", mask)
+        probe = lib.inotify_add_watch_(instance, b"", _IN_ISDIR)
         if probe != -errno.ENOENT:
             value(probe)
+        if mask & _IN_MASK_ADD and mask & _IN_MASK_CREATE:
+            raise OSError(errno.EINVAL, "mask")
         flags = O_DIRECTORY if mask & _IN_ONLYDIR else 0
         found = lookup(task, AT_FDCWD, task.read_cstr(path), follow=not mask & _IN_DONT_FOLLOW, flags=flags)
         try:
-            return value(lib.inotify_add_watch_(instance, magic_link(found), mask & ~_IN_DONT_FOLLOW))
+            # the magic link is to be followed; IN_ISDIR means nothing here, but a mask must not be empty
+            return value(lib.inotify_add_watch_(instance, magic_link(found), mask & ~_IN_DONT_FOLLOW | _IN_ISDIR))
         finally:
             close(found)
     finally:
@@ -64,9 +66,7 @@ def sysinfo(task: Task, info: Ptr) -> int:
     shared, buffers, high = memory.stat.get(b"shmem", 0), 0, 0
     processes = min(view.threads(), 0xFFFF)
     uptime = int(view.uptime())
-    task.write(
-        info, _sysinfo.pack(uptime, *loads, memory.total, memory.free, shared, buffers, *swap, processes, high, high, 1)
-    )
+    task.write(info, _sysinfo.pack(uptime, *loads, memory.total, memory.free, shared, buffers, *swap, processes, high, high, 1))
     return 0
 
 

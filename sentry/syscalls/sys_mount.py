@@ -1,12 +1,13 @@
 """mount and umount2: tmpfs, bind mounts, flags and propagation, for a caller with CAP_SYS_ADMIN.
 
-Man pages: mount(2), umount(2), mount_namespaces(7). Linux: fs/namespace.c:path_mount(), path_umount(). Source and target are looked up
-as the caller; the gofer, which is in the container's mount namespace, makes the mount on those objects. Errors of the
-kernel (EINVAL, EBUSY, locked flags' EPERM…) come back as they are.
+Man pages: mount(2), umount(2), mount_namespaces(7). Linux: fs/namespace.c:path_mount(), path_umount(). Source and target are
+looked up as the caller; the gofer, which is in the container's mount namespace, makes the mount on those objects. Errors of
+the kernel (EINVAL, EBUSY, locked flags' EPERM…) come back as they are.
 
-Left out: all other file systems (EPERM, as without a user namespace's permission, or ENODEV for unknown ones); bind
-mounts of procfs, whose files are judged by their name (EPERM); MS_MOVE (EPERM); a remount that changes a file system
-and not its mount (EPERM, EINVAL for tmpfs's options); tmpfs's options about NUMA and huge pages (EINVAL).
+Left out: all other file systems (EPERM, as those that a user namespace may not mount; ENODEV for unknown ones); bind mounts
+of procfs, whose files are judged by their name (EPERM); MS_MOVE (EPERM); a remount that changes a file system and not its
+mount (EPERM; EINVAL for a tmpfs's options; the flags of a tmpfs change on that mount alone); options of tmpfs about NUMA and
+huge pages (EINVAL). umount2(MNT_EXPIRE) never expires a mount, since our lookup is a use of it (EAGAIN).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 from os import close
+from stat import S_ISDIR
 
 from sentry.abi import (
     AT_FDCWD,
@@ -123,7 +125,9 @@ def _path_mount(task: Task, target: int, device: bytes | None, kind: bytes | Non
     elif kind is None:
         raise OSError(errno.EINVAL, "type")
     elif kind == b"tmpfs":
-        gofer.tmpfs(target, _tmpfs_options(options), _attributes(flags))
+        data = _tmpfs_options(options)
+        _check_fits(target, True)
+        gofer.tmpfs(target, data, _attributes(flags))
     else:
         task.kernel.denied("mount", os.fsdecode(kind))
         raise OSError(errno.EPERM if kind in _REFUSED else errno.ENODEV, "type")
@@ -151,9 +155,16 @@ def _bind(task: Task, device: bytes | None, target: int, recursive: bool) -> Non
         if task.opened.dev == task.kernel.proc.dev:
             task.kernel.denied("mount", f"bind of {os.fsdecode(device)}")
             raise OSError(errno.EPERM, "procfs")
+        _check_fits(target, S_ISDIR(task.opened.mode))
         task.kernel.gofer.bind(source, target, recursive)
     finally:
         close(source)
+
+
+def _check_fits(target: int, directory: bool) -> None:
+    """graft_tree(): a directory goes on a directory. (The gofer's move_mount(2) would say EINVAL.)"""
+    if S_ISDIR(os.fstat(target).st_mode) is not directory:
+        raise OSError(errno.ENOTDIR, "mount point")
 
 
 def _attributes(flags: int) -> int:
@@ -171,7 +182,7 @@ def _attributes(flags: int) -> int:
 def _tmpfs_options(options: bytes) -> str:
     for option in filter(None, options.split(b",")):
         key, _, setting = option.partition(b"=")
-        if key not in _TMPFS_OPTIONS or (not setting.isalnum() and not setting.rstrip(b"%").isdigit()):
+        if key not in _TMPFS_OPTIONS or not setting.removesuffix(b"%").isalnum():
             raise OSError(errno.EINVAL, "tmpfs option")
     return options.strip(b",").decode()
 
@@ -213,8 +224,8 @@ def _data_page(task: Task, addr: int) -> bytes:
 def umount2(task: Task, target: Ptr, flags: Flags) -> int:
     """umount2(2). Linux: ksys_umount().
 
-    A descriptor of the mount would keep it busy. So the gofer gets the directory that the mount point lies in, and its name there,
-    as the kernel has them; a caller that renames it meanwhile unmounts another mount of its own.
+    A descriptor of the mount would keep it busy. So the gofer gets the directory that the mount point lies in, and its name
+    there, as the kernel has them; a caller that renames it meanwhile unmounts another mount of its own.
     """
     if flags & ~_UMOUNT_FLAGS:
         raise OSError(errno.EINVAL, "flags")

@@ -60,6 +60,8 @@ def connect(task: Task, fd: Int, addr: Ptr, length: Int) -> object:
     sock = task.get_fd(fd)
     held = False
     try:
+        if lib.sock_option(sock, SOL_SOCKET, _SO_DOMAIN) == -errno.ENOTSOCK:
+            _read_address(task, addr, length)  # its errors come first here, unlike in bind(2)
         if not _is_inet(task, sock, "connect"):
             return CONTINUE
         sockaddr = _read_address(task, addr, length)

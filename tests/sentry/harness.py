@@ -1,254 +1,303 @@
 """Run system calls twice: natively, and through the sentry's handlers. Both runs must see, and leave behind, the same.
 
 A test gives a body: a function of a `Caller`, which makes raw system calls and logs each with its result. The body runs
-in a forked child in a directory of its own; then in another child, in a twin directory, with a seccomp filter that
-sends the calls of the handlers to a real dispatcher on a thread of this process. Compared are the logs and the two trees.
+as the first process of a container that the real gofer builds, in a directory of its own; then in another one, in a twin
+directory, under the real filter and the real sentry. Compared are the logs and the two trees.
+
+A body runs in another process, to which it is sent by value: it may use variables of the test around it, modules,
+constants and other functions of its module, and the classes of `tests.sentry.guest`.
 """
 
 from __future__ import annotations
 
-import ctypes
-import io
-import mmap
+import importlib
+import marshal
 import os
 import pickle
 import shutil
-import signal
 import stat
-import struct
+import sys
+import time
 import tempfile
-import traceback
+from io import BytesIO
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
-from sentry.creds import CredentialCache
-from sentry.dispatch import Dispatcher
-from sentry.holds import Holds
-from sentry.kernel import Kernel
-from sentry.platform._native import lib
-from sentry.syscalls import sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_socket, sys_stat
-from sentry.syscalls.numbers import NUMBERS
-from sentry.syscalls.registry import handlers
-from sentry.vfs.proc import Proc
+from gofer import server
+from gofer.mounts import Mount, MountError, new_filesystem
+from runsc_cli.container import daemon
+from runsc_cli.mount_plan import detached
+from runsc_cli.oci.mappings import Mappings
+from sentry import boot
+from sentry.abi import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
+from sentry.platform import filter as filters
+from sentry.platform import wire
+from sentry.syscalls.table import MEDIATED, ROWS
+from tests.sentry import guest
+from tests.sentry.guest import KERNEL_ADDRESS, UNMAPPED, Buffer, Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Body = Callable[["Caller"], object]
+    Body = Callable[[Caller], object]
 
-FAMILIES = (sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_socket, sys_stat)
-UNMAPPED = 0x1000
-KERNEL_ADDRESS = 0xFFFF_8000_0000_0000
+FIRST_HOST_ID, COUNT = 1_900_000_000, 65_536
+"""The container's ids on the host: files on disk keep theirs by an idmapped mount, as the real thing does it."""
 
-_LOAD_NR = (0x20, 0, 0, 0)
-_RET_ALLOW = (0x06, 0, 0, 0x7FFF0000)
-_RET_USER_NOTIF = (0x06, 0, 0, 0x7FC00000)
-_NEW_LISTENER, _WAIT_KILLABLE = 8, 32
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_BY_REFERENCE = ("tests.sentry.guest", "sentry.", "ctypes")
 
 
-class Buffer:
-    """Guest memory: `size` bytes that end where a page ends, with nothing mapped behind it."""
-
-    def __init__(self, size: int, content: bytes = b"") -> None:
-        pages = -(-max(size, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
-        start = _libc.mmap(None, pages + mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, 0x22, -1, 0)
-        _libc.mprotect(ctypes.c_void_p(start + pages), mmap.PAGESIZE, 0)
-        self.address = start + pages - size
-        self.size = size
-        ctypes.memmove(self.address, content, len(content))
-
-    @property
-    def content(self) -> bytes:
-        return ctypes.string_at(self.address, self.size)
+# ---- how a body travels ----
 
 
-class Caller:
-    """Raw system calls of the child, and their log."""
+class _Pickler(pickle.Pickler):
+    """Functions of tests by value, modules by name."""
 
-    def __init__(self, base: bytes) -> None:
-        self.base = base
-        """The absolute path of the working directory."""
-        self.log: list[object] = []
-        self.calls: dict[str, int] = {}
-
-    def __call__(self, name: str, *args: int | bytes | Buffer | None) -> int:
-        """System call `name`: its value or -errno. bytes are passed as a string in guest memory, None as a null pointer."""
-        self.calls[name] = self.calls.get(name, 0) + 1
-        keep: list[object] = []
-        raw = []
-        for arg in args:
-            if isinstance(arg, bytes):
-                text = ctypes.create_string_buffer(arg)
-                keep.append(text)
-                raw.append(ctypes.c_ulong(ctypes.addressof(text)))
-            elif isinstance(arg, Buffer):
-                raw.append(ctypes.c_ulong(arg.address))
-            else:
-                raw.append(ctypes.c_ulong((arg or 0) & 0xFFFF_FFFF_FFFF_FFFF))
-        ctypes.set_errno(0)
-        result = _libc.syscall(ctypes.c_long(NUMBERS[name]), *raw)
-        if result == -1:
-            result = -ctypes.get_errno()
-        self.log.append((name, *(_show(arg, self.base) for arg in args), result))
-        return int(result)
-
-    def note(self, *what: object) -> None:
-        """Something else that must be the same in both runs."""
-        self.log.append(what)
-
-    def read(self, name: str, *args: int | bytes | None, size: int) -> bytes:
-        """A call whose last arguments are a buffer and its size; what it wrote is logged and returned."""
-        buffer = Buffer(size)
-        result = self(name, *args, buffer, size)
-        self.note("content", buffer.content)
-        return buffer.content[: max(result, 0)]
+    def reducer_override(self, obj: object) -> Any:
+        if isinstance(obj, ModuleType):
+            return importlib.import_module, (obj.__name__,)
+        if isinstance(obj, FunctionType) and not obj.__module__.startswith(_BY_REFERENCE) and obj.__module__ not in sys.stdlib_module_names:
+            names = _names(obj.__code__)
+            used = {name: value for name, value in obj.__globals__.items() if name in names}
+            cells = [cell.cell_contents for cell in obj.__closure__ or ()]
+            return guest.function, (marshal.dumps(obj.__code__), used, obj.__defaults__, obj.__kwdefaults__, cells)
+        return NotImplemented
 
 
-def _show(arg: object, base: bytes) -> object:
-    if isinstance(arg, bytes):
-        shown = arg.replace(base, b"BASE")
-        return shown if len(shown) < 100 else shown[:40] + b"...(%d)" % len(shown)
-    return "buffer" if isinstance(arg, Buffer) else arg
+def _names(code: CodeType) -> set[str]:
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _names(constant)
+    return found
 
 
-# ---- the child ----
+def _ship(task: dict[str, object]) -> bytes:
+    out = BytesIO()
+    _Pickler(out).dump(task)
+    return out.getvalue()
 
 
-def _program(numbers: list[int]) -> bytes:
-    """struct sock_filter[]: USER_NOTIF for these numbers, ALLOW for all others."""
-    jumps = [(0x15, len(numbers) - i, 0, number) for i, number in enumerate(numbers)]
-    return b"".join(struct.pack("<HBBI", *step) for step in [_LOAD_NR, *jumps, _RET_ALLOW, _RET_USER_NOTIF])
+# ---- one container ----
 
 
-def _child(body: Body, base: bytes, uid: int, chroot: bool, mediated: list[int] | None, ready: Any, out: int) -> None:
-    os.chdir(base)
-    os.umask(0o022)
-    if mediated is not None:
-        program = _program(mediated)
-        listener = lib.filter_install(program, len(program) // 8, _NEW_LISTENER | _WAIT_KILLABLE)
-        if listener < 0:
-            raise OSError(-listener, "seccomp")
-        os.write(ready[1], struct.pack("<i", listener))
-        os.close(listener) if os.read(ready[2], 1) else None
-    caller = Caller(b"/" if chroot else base)
-    if chroot:
-        caller("chroot", b".")
-        caller("chdir", b"/")
-    if uid:
-        os.setgroups([uid])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-    value = body(caller)
-    with os.fdopen(out, "wb") as pipe:
-        pickle.dump((caller.log, caller.calls, value), pipe)
+class Options:
+    """How a body runs."""
+
+    def __init__(
+        self,
+        *,
+        uid: int = 0,
+        dumpable: bool = True,
+        chroot: bool = False,
+        setup: Callable[[], object] | None = None,
+        no_new_privs: bool = False,
+        network: str = "host",
+        masked: tuple[str, ...] = (),
+        fuse: bool = True,
+    ) -> None:
+        self.uid = uid
+        """Whom it becomes under the filter, with the group of the same number."""
+        self.dumpable = dumpable
+        """Whether it is as after an exec by that user; else as right after the change, when /proc/self is root's."""
+        self.chroot = chroot
+        """Whether its directory is its root directory."""
+        self.setup = setup
+        """What it does before the filter is there, as root."""
+        self.no_new_privs = no_new_privs
+        self.network = network
+        """What the sentry is told; the network namespace is always one of its own, with a loopback interface."""
+        self.masked = masked
+        """maskedPaths of the config."""
+        self.fuse = fuse
+        """Whether the sentry's generated files are served live; else they are snapshots, as where there is no /dev/fuse."""
 
 
 class Run:
-    """What one run logged, returned and left behind."""
+    """What one run logged and returned, and what the sentry has counted."""
 
-    def __init__(self, log: list[object], calls: dict[str, int], value: object, kernel: Kernel | None) -> None:
+    def __init__(self, log: list[tuple[object, ...]], calls: dict[str, int], value: object, report: dict[str, Any]) -> None:
         self.log = log
         self.calls = calls
         self.value = value
-        self.kernel = kernel
+        self.counts: dict[str, int] = report.get("mediated", {})
+        """Calls by name that were sent to the sentry."""
+        self.denials = {(kind, what): count for kind, what, count in report.get("denied", [])}
 
 
-def run(
-    body: Body,
-    base: bytes,
-    *,
-    uid: int = 0,
-    chroot: bool = False,
-    sentry: Sentry | None = None,
-    setup: Callable[[], object] | None = None,
-) -> Run:
-    """Run `body` in a forked child in directory `base`, under `sentry` if there is one."""
-    out_r, out_w = os.pipe()
-    up_r, up_w = os.pipe()
-    down_r, down_w = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
+class _Container:
+    """The processes and descriptors of one run. `profile` is empty for a native one."""
+
+    def __init__(self, top: str, options: Options, profile: str) -> None:
+        self._top = top
+        self._options = options
+        self._profile = profile
+        self._fds: list[int] = []
+        self._pids: list[int] = []
+        self._guest: wire.Socket
+        self._gofer: wire.Socket | None = None
+        self._sentry: wire.Socket | None = None
+        self._log = self._own(os.memfd_create("log"))
+
+    def _own(self, fd: int) -> int:
+        self._fds.append(fd)
+        return fd
+
+    def run(self, body: Body) -> Run:
+        """Everything from the first fork to the last process's end."""
+        options = self._options
+        program = filters.program(self._profile) if self._profile else b""
+        task = {
+            "body": body,
+            "setup": options.setup,
+            "program": program,
+            "uid": options.uid,
+            "dumpable": options.dumpable,
+            "chroot": options.chroot,
+            "no_new_privs": options.no_new_privs,
+        }
         try:
-            for fd in (out_r, up_r, down_w):
-                os.close(fd)
-            signal.alarm(60)
-            if setup:
-                setup()
-            _child(body, base, uid, chroot, sentry and sentry.numbers, (up_r, up_w, down_r), out_w)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
+            init, proc = self._start(_ship(task))
+            root, made = self._build(init, proc)
+            wire.send(self._guest, {"built": True})
+            if self._profile:
+                listener = self._receive("listener")
+                self._boot(init, root, made, listener)
+                wire.send(self._guest, {"go": True})
+            result = self._receive("result")
+            report = self._report()
         finally:
-            os._exit(status)
-    for fd in (out_w, up_w, down_r):
-        os.close(fd)
-    try:
-        if sentry:
-            sentry.attach(pid, *struct.unpack("<i", os.read(up_r, 4)))
-            os.write(down_w, b"x")
-        with os.fdopen(out_r, "rb") as pipe:
-            answer = pipe.read()
-    finally:
-        os.close(up_r)
-        os.close(down_w)
-        _, status = os.waitpid(pid, 0)
-    log_text = sentry.log.getvalue() if sentry else ""
-    assert "internal error" not in log_text, log_text
-    assert status == 0, f"the child ended with {os.waitstatus_to_exitcode(status)}; {log_text}"
-    log, calls, value = pickle.loads(answer)
-    return Run(log, calls, value, sentry and sentry.kernel)
-
-
-# ---- the sentry ----
-
-
-class Sentry:
-    """A dispatcher with the handlers under test, in this process, for one run."""
-
-    def __init__(self, root: int | None = None, *, network: str = "host", gofer: Any = None, names: Any = None) -> None:
-        modules = {m.__name__ for m in FAMILIES}
-        if names is None:
-            names = [n for n, h in handlers.items() if h.__globals__["f"].__module__ in modules]  # type: ignore[attr-defined]
-        self.numbers = sorted(NUMBERS[name] for name in names)
-        procfd = os.open("/proc", os.O_PATH)
-        self._selffd = os.open("/proc/self/fd", os.O_PATH)
-        self._rootfd = os.open("/", os.O_PATH) if root is None else root
-        credentials = CredentialCache(procfd)
-        self.log = io.StringIO()
-        self.kernel = Kernel(
-            root=self._rootfd,
-            procfd=procfd,
-            profile="strict",
-            network=network,
-            credentials=credentials,
-            proc=(proc := Proc(self._rootfd, procfd, {"own_netns": True}, {})),
-            holds=Holds(credentials, self._enter_thread),
-            gofer=gofer,
-            view=proc.view,
-            log=self.log,
-        )
-        table = {NUMBERS[name]: handlers[name] for name in names}
-        self._dispatcher = Dispatcher(self.kernel, table, {}, {nr: name for name, nr in NUMBERS.items()}, self._selffd)
-        signal.signal(signal.SIGUSR1, lambda _signal, _frame: None)
-
-    def _enter_thread(self) -> None:
-        self._dispatcher.enter_thread()
-
-    def attach(self, pid: int, number: int) -> None:
-        """Serve the listener that process `pid` has as descriptor `number`."""
-        listener = lib.get_fd(pid, number)
-        assert listener >= 0, os.strerror(-listener)
-        self._dispatcher.serve(listener)
-
-    def close(self) -> None:
-        for fd in (self._selffd, self._rootfd, self.kernel.procfd):
+            status = self._end()
+        text = os.pread(self._log, 1 << 20, 0).decode()
+        for fd in self._fds:
             os.close(fd)
+        assert "internal error" not in text, text
+        assert status == 0, f"the guest ended with {os.waitstatus_to_exitcode(status)}; {text}"
+        with os.fdopen(result, "rb") as file:
+            file.seek(0)
+            return Run(*pickle.load(file), report)
+
+    def _start(self, task: bytes) -> tuple[int, int]:
+        """Start the guest in its user namespace; its pid here and its procfs, detached."""
+        self._guest, theirs = wire.pair()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                guest.become_guest(theirs.fileno(), [path or os.getcwd() for path in sys.path])
+            finally:
+                os._exit(127)
+        self._pids.append(pid)
+        theirs.close()
+        wire.recv(self._guest)
+        Mappings([(0, FIRST_HOST_ID, COUNT)], [(0, FIRST_HOST_ID, COUNT)]).write(pid)
+        wire.send_fds(self._guest, task)
+        proc = self._receive("proc")
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return int(file.read()), proc
+
+    def _receive(self, what: str) -> int:
+        """A descriptor from the guest."""
+        message, fds = wire.recv(self._guest)
+        assert what in message, message
+        return fds[0]
+
+    def _build(self, init: int, proc: int) -> tuple[int, list[int]]:
+        """Fork the gofer; the container's root and what it has made besides."""
+        procfd = self._procfd = self._own(new_filesystem("proc", ("hidepid=ptraceable",), "procfs for the sentry"))
+        user, mount = (self._own(os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY)) for name in ("user", "mnt"))
+        self._init = self._own(os.pidfd_open(init))
+        plan = server.Plan(user, mount, -1)
+        plan.mounts = [
+            Mount("proc", "/proc", fd=proc),
+            Mount("tmpfs", "/dev", data=("mode=755",)),
+            Mount("tmpfs", "/tmp", data=("mode=1777",)),
+            Mount("sysfs", "/sys"),
+            Mount("bind", "/work", fd=_idmapped(self._top, user)),
+        ]
+        for path in ("/usr", "/etc"):
+            plan.mounts.append(Mount("bind", path, fd=_idmapped(path, user), attr_set=_SYSTEM))
+        for path in ("/bin", "/lib", "/lib64"):
+            if os.path.islink(path):
+                plan.links.append((path, os.readlink(path)))
+        plan.masked = list(self._options.masked)
+        self._gofer, theirs = wire.pair()
+        keep = [2, theirs.fileno(), procfd, self._init, user, mount, *(m.fd for m in plan.mounts if m.fd >= 0)]
+        self._pids.append(daemon("test-gofer", keep, lambda: server.run(theirs, plan, self._init, procfd)))
+        theirs.close()
+        for m in plan.mounts:
+            if m.fd >= 0:
+                os.close(m.fd)
+        answer, fds = wire.recv(self._gofer)
+        assert "error" not in answer, answer
+        for fd in fds:
+            self._own(fd)
+        return fds[0], fds[1:]
+
+    def _boot(self, init: int, root: int, made: list[int], listener: int) -> None:
+        """Start a sentry as `runsc_cli.container` does, and give it the listener."""
+        assert self._gofer is not None
+        self._sentry, theirs = wire.pair()
+        self._pids.append(daemon("test-sentry", [2, theirs.fileno()], lambda: boot.run(theirs)))
+        theirs.close()
+        given = {"root": root, "procfd": self._procfd, "init": self._init, "log": self._log}
+        given["gofer"] = self._gofer.fileno()
+        given["gofer_pid"] = self._own(os.pidfd_open(self._pids[1]))
+        for name in ("user", "mnt", "net", "ipc", "uts"):
+            given[name] = self._own(os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY))
+        given.update(zip(("empty", "bare_proc", "fuse", "fuse_root")[: None if self._options.fuse else 2], made, strict=False))
+        control = wire.listener()
+        control.bind("")
+        control.listen(1)
+        given["control"] = control.fileno()
+        message = {
+            "fds": list(given),
+            "profile": self._profile,
+            "network": self._options.network,
+            "own_netns": True,
+            "born": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
+            "debug": False,
+            "record_missing": False,
+            "no_new_privs": self._options.no_new_privs,
+            "bounding": guest.ALL_CAPABILITIES,
+            "init": init,
+        }
+        wire.send(self._sentry, message, list(given.values()))
+        control.close()
+        self._gofer.close()
+        answer, _ = wire.recv(self._sentry)
+        assert "error" not in answer, answer
+        wire.send(self._sentry, {"op": "attach", "pid": init}, [listener])
+        os.close(listener)
+        answer, _ = wire.recv(self._sentry)
+        assert "error" not in answer, answer
+
+    def _report(self) -> dict[str, Any]:
+        if self._sentry is None:
+            return {}
+        wire.send(self._sentry, {"op": "report"})
+        return wire.recv(self._sentry)[0]
+
+    def _end(self) -> int:
+        """Wait for everybody; the guest's wait status."""
+        self._guest.close()
+        status = os.waitpid(self._pids[0], 0)[1] if self._pids else 0
+        for sock in (self._gofer, self._sentry):  # not before: each kills the guest when its other end is gone
+            if sock is not None:
+                sock.close()
+        for pid in self._pids[1:]:
+            os.waitpid(pid, 0)
+        return status
+
+
+_SYSTEM = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
+
+
+def _idmapped(path: str, userns: int) -> int:
+    def fail(text: str) -> None:
+        raise MountError(text)
+
+    return detached(path, userns, False, fail, path)
 
 
 # ---- twins ----
@@ -261,51 +310,51 @@ def twin(prepare: Callable[[str], None]) -> str:
     base = os.path.join(top, "base")
     os.mkdir(base)
     prepare(base)
-    return base
+    return top
 
 
-def tree(base: str) -> dict[str, tuple[object, ...]]:
-    """Everything in and above `base`, but times and inode numbers."""
+def tree(top: str) -> dict[str, tuple[object, ...]]:
+    """Everything in `top`, but times and inode numbers."""
     found = {}
-    top = os.path.dirname(base)
-    for directory, directories, files in os.walk(top):
-        for name in (*directories, *files, "."):
+    for directory, directories, files in os.walk(os.fsencode(top)):
+        for name in (*directories, *files, b"."):
             path = os.path.join(directory, name)
             st = os.lstat(path)
-            link = os.readlink(path) if stat.S_ISLNK(st.st_mode) else ""
+            link = os.readlink(path) if stat.S_ISLNK(st.st_mode) else b""
             size = st.st_size if stat.S_ISREG(st.st_mode) else 0
             xattrs = {n: os.getxattr(path, n, follow_symlinks=False) for n in os.listxattr(path, follow_symlinks=False)}
-            found[os.path.relpath(path, top)] = (oct(st.st_mode), st.st_uid, st.st_gid, st.st_nlink, size, link, xattrs)
+            shown = os.fsdecode(os.path.relpath(path, os.fsencode(top)))
+            found[shown] = (oct(st.st_mode), st.st_uid, st.st_gid, st.st_nlink, size, link, xattrs)
     return found
 
 
-def both(body: Body, prepare: Callable[[str], None], *, uid: int = 0, chroot: bool = False, network: str = "host") -> Run:
-    """Run `body` natively and mediated; fail unless logs and trees are alike. Returns the mediated run."""
-    bases = [twin(prepare), twin(prepare)]
-    sentry = Sentry(network=network)
+def both(body: Body, prepare: Callable[[str], None], *, profile: str = "strict", **options: Any) -> Run:
+    """Run `body` natively and mediated; fail unless logs and trees are alike. Returns the mediated run. `options`: see Options."""
+    tops = [twin(prepare), twin(prepare)]
     try:
-        native = run(body, bases[0].encode(), uid=uid, chroot=chroot)
-        mediated = run(body, bases[1].encode(), uid=uid, chroot=chroot, sentry=sentry)
-        assert mediated.log == native.log
-        assert tree(bases[1]) == tree(bases[0])
-        for name, count in mediated.calls.items():
-            if NUMBERS[name] in sentry.numbers:
-                assert sentry.kernel.counts.get(NUMBERS[name], 0) >= count, f"{name} did not reach its handler"
+        native = _Container(tops[0], Options(**options), "").run(body)
+        mediated = _Container(tops[1], Options(**options), profile).run(body)
+        differ = [(theirs, ours[-1]) for theirs, ours in zip(native.log, mediated.log, strict=True) if theirs != ours]
+        assert not differ, "native, mediated:\n" + "\n".join(f"{theirs} {ours}" for theirs, ours in differ)
+        before, after = tree(tops[0]), tree(tops[1])
+        left = {name: (before.get(name), after.get(name)) for name in before | after}
+        assert before == after, {name: pair for name, pair in left.items() if pair[0] != pair[1]}
+        mediated_names = {row.name for row in ROWS if row.disposition(profile) is MEDIATED}
+        for name in mediated.calls.keys() & mediated_names:
+            assert mediated.counts.get(name, 0) >= mediated.calls[name], f"{name} did not reach its handler"
         return mediated
     finally:
-        sentry.close()
-        for base in bases:
-            shutil.rmtree(os.path.dirname(base))
+        for top in tops:
+            shutil.rmtree(top)
 
 
-def alone(
-    body: Body, prepare: Callable[[str], None], *, uid: int = 0, network: str = "host", gofer: Any = None, names: Any = None
-) -> Run:
+def alone(body: Body, prepare: Callable[[str], None], *, profile: str = "strict", **options: Any) -> Run:
     """Run `body` mediated only, where it is not meant to be as natively."""
-    base = twin(prepare)
-    sentry = Sentry(network=network, gofer=gofer, names=names)
+    top = twin(prepare)
     try:
-        return run(body, base.encode(), uid=uid, sentry=sentry)
+        return _Container(top, Options(**options), profile).run(body)
     finally:
-        sentry.close()
-        shutil.rmtree(os.path.dirname(base))
+        shutil.rmtree(top)
+
+
+__all__ = ["KERNEL_ADDRESS", "UNMAPPED", "Buffer", "Caller", "Options", "Run", "alone", "both", "tree", "twin"]

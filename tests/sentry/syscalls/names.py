@@ -105,7 +105,7 @@ def prepare(base: str) -> None:
     os.chown(at("mine"), 1000, 1000)
     os.symlink("file", at("to_file"))
     os.symlink("dir", at("to_dir"))
-    os.symlink(at("dir"), at("to_abs"))
+    os.symlink("/work/base/dir", at("to_abs"))
     os.symlink("..", at("to_up"))
     os.symlink("nowhere", at("dangling"))
     os.symlink("loop", at("loop"))
