@@ -141,6 +141,10 @@ class Task:
         """`with task.ptrace_rights(pid):` act without the sentry's own CAP_SYS_PTRACE, unless it is about the caller itself."""
         return PtraceRights(self, ns_pid)
 
+    def own_rights(self) -> OwnRights:
+        """`with task.own_rights():` act with the sentry's rights, for what the kernel lets the caller do and not us in its place."""
+        return OwnRights(self)
+
     # ---- objects ----
 
     def cwd(self) -> int:
@@ -215,6 +219,22 @@ class PtraceRights:
     def __exit__(self, *_: object) -> None:
         if self._foreign:
             self._task.assume()
+
+
+class OwnRights:
+    """Within: this thread is root of the container. It may look things up, and open nothing that the caller gets."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __enter__(self) -> None:
+        self._task.forget_acting()
+        self._task.kernel.credentials.resume_own()
+
+    def __exit__(self, *_: object) -> None:
+        self._task.assume()
 
 
 class HeldReply:

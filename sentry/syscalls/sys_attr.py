@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _OBJECT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH
 _timespecs = struct.Struct("<qqqq")  # struct timespec[2], struct timeval[2]
 _utimbuf = struct.Struct("<qq")
+_SAME = 0xFFFFFFFF
 _UTIME_OMIT = (1 << 30) - 2
 _SYS_TGKILL = 234
 _SIGXFSZ = 25
@@ -81,6 +82,7 @@ def _fchmodat(task: Task, dirfd: int, path: bytes, mode: int, flags: int) -> int
             # Some file systems would do it before Linux 6.6. ENOSYS there, as fchmodat2 itself.
             value(lib.fchmodat2_(fd, b"", mode & 0o7777, AT_EMPTY_PATH))
         else:
+            _check_procfs(task, fd)
             os.chmod(magic_link(fd), mode & 0o7777)
 
     return _on_object(task, dirfd, path, act, follow=not flags & AT_SYMLINK_NOFOLLOW, empty=bool(flags & AT_EMPTY_PATH))
@@ -110,19 +112,24 @@ def fchownat(task: Task, dirfd: Dirfd, path: Ptr, uid: UInt, gid: UInt, flags: F
 
 
 def _fchownat(task: Task, dirfd: int, path: bytes, uid: int, gid: int, flags: int) -> int:
-    return _on_object(
-        task,
-        dirfd,
-        path,
-        lambda fd: os.chown(magic_link(fd), _id(uid), _id(gid)),
-        follow=not flags & AT_SYMLINK_NOFOLLOW,
-        empty=bool(flags & AT_EMPTY_PATH),
-    )
+    def act(fd: int) -> None:
+        if uid != _SAME or gid != _SAME:
+            _check_procfs(task, fd)
+        os.chown(magic_link(fd), _id(uid), _id(gid))
+
+    return _on_object(task, dirfd, path, act, follow=not flags & AT_SYMLINK_NOFOLLOW, empty=bool(flags & AT_EMPTY_PATH))
+
+
+def _check_procfs(task: Task, fd: int) -> None:
+    """A change of mode, owner or times: on procfs of what is about a process alone."""
+    proc = task.kernel.proc
+    if task.opened.dev == proc.dev:
+        proc.check_change(task, fd)
 
 
 def _id(ident: int) -> int:
     """(uid_t) -1: leave it."""
-    return -1 if ident == 0xFFFFFFFF else ident
+    return -1 if ident == _SAME else ident
 
 
 # ---- utime ----
@@ -178,14 +185,13 @@ def _utimes(task: Task, dirfd: int, path: int, spec: bytes | None, flags: int) -
         return _futimens(task, dirfd, times, flags)
     if flags & ~_OBJECT_FLAGS:
         raise OSError(errno.EINVAL, "flags")
-    return _on_object(
-        task,
-        dirfd,
-        task.read_cstr(path),
-        lambda fd: value(lib.utimensat_(AT_FDCWD, magic_link(fd), times, 0)),
-        follow=not flags & AT_SYMLINK_NOFOLLOW,
-        empty=bool(flags & AT_EMPTY_PATH),
-    )
+    name = task.read_cstr(path)
+
+    def act(fd: int) -> None:
+        _check_procfs(task, fd)
+        value(lib.utimensat_(AT_FDCWD, magic_link(fd), times, 0))
+
+    return _on_object(task, dirfd, name, act, follow=not flags & AT_SYMLINK_NOFOLLOW, empty=bool(flags & AT_EMPTY_PATH))
 
 
 def _futimens(task: Task, fd: int, times: object, flags: int) -> int:

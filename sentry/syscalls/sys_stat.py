@@ -139,9 +139,13 @@ def _faccessat(task: Task, dirfd: int, path: int, mode: int, flags: int) -> int:
     if not flags & AT_EACCESS:
         task._creds = _real(task)
     fd = lookup(task, dirfd, name, follow=not flags & AT_SYMLINK_NOFOLLOW, empty=bool(flags & AT_EMPTY_PATH))
-    try:
+    def ask() -> int:
         # this thread's *effective* identity is the one that is asked about
-        return value(lib.faccessat2_(fd, b"", mode, AT_EMPTY_PATH | AT_EACCESS))
+        return int(lib.faccessat2_(fd, b"", mode, AT_EMPTY_PATH | AT_EACCESS))
+
+    proc = task.kernel.proc
+    try:
+        return value(proc.access(task, fd, ask) if task.opened.dev == proc.dev else ask())
     finally:
         close(fd)
 

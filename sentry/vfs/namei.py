@@ -75,6 +75,8 @@ class _Walk:
 
     def _step(self, name: bytes, flags: int = _STEP) -> int:
         fd = lib.openat2_raw(self.here, name, flags, 0, 0)
+        if fd == -errno.EACCES:
+            fd = self.task.kernel.proc.search(self.task, self.here, lambda: lib.openat2_raw(self.here, name, flags, 0, 0))
         if fd < 0:
             raise OSError(-fd, "walk")
         return int(fd)
@@ -165,7 +167,7 @@ class _Walk:
             raise OSError(errno.ELOOP, "walk")
         proc = self.task.kernel.proc
         if self._opened.dev == proc.dev:
-            if proc.is_magic(link):
+            if proc.is_magic(self.task, link):
                 if self.resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT | RESOLVE_BENEATH):
                     raise OSError(errno.ELOOP, "RESOLVE_NO_MAGICLINKS")
                 target = proc.follow_magic(self.task, self.here, link, name)
@@ -184,6 +186,20 @@ class _Walk:
         if not text:
             raise OSError(errno.ENOENT, "empty link")
         todo.extend(self._components(text))
+
+
+def worth_walking(task: Task, directory: int, path: bytes, how: int) -> bool:
+    """Whether EACCES for one lookup of `path` may not be what the caller would get: where procfs has been on the way.
+
+    `how`: the RESOLVE_* flags of that lookup.
+    """
+    opened = ffi.new("struct opened *")
+    if lib.fd_info(directory, opened) == 0 and opened.dev == task.kernel.proc.dev:
+        return True
+    probe = lib.openat2_raw(directory, path, O_PATH, 0, how | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
+    if probe >= 0:
+        os.close(probe)
+    return bool(probe != -errno.EACCES)
 
 
 def open_walking(task: Task, directory: int, path: bytes, flags: int, mode: int, resolve: int = 0) -> int:
@@ -225,7 +241,7 @@ def reopen(task: Task, fd: int, flags: int, mode: int = 0) -> int:
             raise OSError(errno.ENOTDIR, "open")
         return os.dup(fd)
     if S_ISLNK(task.opened.mode):
-        raise OSError(errno.ELOOP, "open")
+        raise OSError(errno.ENOTDIR if flags & O_DIRECTORY else errno.ELOOP, "open")
     extra = 0 if flags & O_NONBLOCK else O_NONBLOCK
     keep = flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL) | extra
     if flags & O_CREAT and S_ISDIR(task.opened.mode):

@@ -24,6 +24,7 @@ from sentry.vfs.serve import OPEN_FLAGS, Server, snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from sentry.kernel import Kernel
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 PROC_SUPER_MAGIC = 0x9FA0
 _MAGIC = frozenset((b"cwd", b"root", b"exe"))
 _MAGIC_DIRECTORIES = frozenset((b"fd", b"ns", b"map_files"))
+_OWN_DIRECTORIES = frozenset((b"fd", b"fdinfo", b"map_files"))
 
 
 class Proc:
@@ -81,7 +83,7 @@ class Proc:
         """What the caller gets for the object `fd`, on procfs, that was opened for it; `fd` is consumed. Raises OSError."""
         try:
             is_directory = S_ISDIR(task.opened.mode)
-            name, verdict = self._classify(fd, flags, is_directory)
+            name, verdict = self._classify(task, fd, flags, is_directory)
             if isinstance(verdict, procfs.Native):
                 if flags & O_PATH:
                     return os.dup(fd)
@@ -97,19 +99,33 @@ class Proc:
         finally:
             os.close(fd)
 
-    def _classify(self, fd: int, flags: int, is_directory: bool) -> tuple[bytes, procfs.Native | procfs.Deny | procfs.Synth]:
-        found = procfs.reopen(self._bare, fd, os.readlink(b"%d" % fd))
+    def _prove(self, task: Task, fd: int) -> bytes | None:
+        """The canonical name of the object `fd` on procfs, from /proc on; None when it has none."""
+        # A lookup below /proc/PID/net, such as that of a proof, unhashes the entry found before (fs/proc/generic.c: it is always
+        # looked up anew), and then this is said of it although there is such a name.
+        link = os.readlink(b"%d" % fd).removesuffix(b" (deleted)")
+        found = procfs.reopen(self._bare, fd, link)
+        if found is None:  # on the way there may be what the caller may not search
+            with task.own_rights():
+                found = procfs.reopen(self._bare, fd, link)
         if found is None:
-            return b"(no name)", procfs.DENIED
+            return None
         os.close(found[1])
+        return found[0]
+
+    def _classify(
+        self, task: Task, fd: int, flags: int, is_directory: bool
+    ) -> tuple[bytes, procfs.Native | procfs.Deny | procfs.Synth]:
+        name = self._prove(task, fd)
+        if name is None:
+            return b"(no name)", procfs.DENIED
         write = bool(flags & (O_ACCMODE | O_TRUNC)) and not flags & O_PATH
-        return found[0], procfs.classify(found[0], write=write, directory=is_directory, own_net=self._own_net)
+        return name, procfs.classify(name, write=write, directory=is_directory, own_net=self._own_net)
 
     def _reopen(self, task: Task, name: bytes, fd: int, flags: int) -> int:
         """Open the object again, under the caller's own right to look at the process it belongs to: ptrace(2), "access mode"."""
         keep = flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL)
-        with task.ptrace_rights(_pid_in(name)):
-            new = lib.openat2_raw(AT_FDCWD, b"%d" % fd, keep, 0, 0)
+        new = self._attempt(task, name, lambda: lib.openat2_raw(AT_FDCWD, b"%d" % fd, keep, 0, 0))
         if new < 0:
             raise OSError(-new, "procfs")
         lib.fd_info(new, task.opened)
@@ -125,19 +141,75 @@ class Proc:
         lib.fd_info(fd, task.opened)
         return int(fd)
 
+    # ---- whose entry it is ----
+
+    def _attempt(self, task: Task, name: bytes, call: Callable[[], int]) -> int:
+        """call(), result or -errno, about the object `name`: with the caller's right to look at other processes, and where the kernel
+        lets a process do to itself what the owner of its entry in /proc may not, once more with ours."""
+        with task.ptrace_rights(_pid_in(name)):
+            result = call()
+        if result == -errno.EACCES and self._is_own(task, name):
+            with task.own_rights():
+                result = call()
+        return result
+
+    def search(self, task: Task, directory: int, call: Callable[[], int]) -> int:
+        """After call() has met EACCES in `directory`: its result once it is made with the rights that the caller has there."""
+        lib.fd_info(directory, task.opened)
+        if task.opened.dev == self.dev and S_ISDIR(task.opened.mode):
+            name = self._prove(task, directory)
+            if name is not None:
+                return self._attempt(task, name, call)
+        return -errno.EACCES
+
+    def access(self, task: Task, fd: int, call: Callable[[], int]) -> int:
+        """call(), an access(2) of the object `fd` on procfs, result or -errno."""
+        name = self._prove(task, fd)
+        return call() if name is None else self._attempt(task, name, call)
+
+    def check_change(self, task: Task, fd: int) -> None:
+        """Raise EPERM unless the object `fd` on procfs is about one process: mode, owner and times of all others are the machine's.
+
+        In a user namespace that has the host's root the kernel would let it change them: fs/proc/generic.c:proc_notify_change().
+        """
+        name = self._prove(task, fd)
+        if name is None or not _pid_in(name):
+            raise OSError(errno.EPERM, "procfs")
+
+    def _is_own(self, task: Task, name: bytes) -> bool:
+        """Whether `name` is of those entries of the caller's own process that the kernel opens for it, whoever owns them: they are
+        root's when the process is not dumpable. We are another process, so what the kernel looks at is the owner.
+
+        fs/proc/fd.c:proc_fd_permission(), fs/proc/base.c:proc_tid_comm_permission().
+        """
+        parts = name.split(b"/")[2:]
+        in_task = len(parts) == 4 and parts[1] == b"task"
+        if in_task:
+            parts = parts[2:]
+        if len(parts) != 2 or not parts[0].isdigit():
+            return False
+        if parts[1] not in _OWN_DIRECTORIES and not (in_task and parts[1] == b"comm"):
+            return False
+        own = task.ids.ns_tgid
+        if int(parts[0]) == own:
+            return True
+        thread = lib.openat2_raw(self._bare, b"%d/task/%d" % (own, int(parts[0])), O_PATH, 0, 0)
+        if thread >= 0:
+            os.close(thread)
+        return bool(thread >= 0)
+
     # ---- links ----
 
-    def _name(self, link: int) -> list[bytes]:
+    def _name(self, task: Task, link: int) -> list[bytes]:
         """The components below /proc of the link object `link`."""
-        found = procfs.reopen(self._bare, link, os.readlink(b"%d" % link))
-        if found is None:
+        name = self._prove(task, link)
+        if name is None:
             raise OSError(errno.EACCES, "procfs")
-        os.close(found[1])
-        return found[0].split(b"/")[2:]
+        return name.split(b"/")[2:]
 
-    def is_magic(self, link: int) -> bool:
+    def is_magic(self, task: Task, link: int) -> bool:
         """Whether the link leads to an object and not to a name."""
-        parts = self._name(link)
+        parts = self._name(task, link)
         if not parts[0].isdigit():
             return False
         if parts[1:2] == [b"task"]:
@@ -146,15 +218,17 @@ class Proc:
 
     def follow_magic(self, task: Task, directory: int, link: int, name: bytes) -> int:
         """O_PATH descriptor of what the magic link `name` in `directory` leads to. Raises EACCES as the kernel would."""
-        with task.ptrace_rights(_pid_in(b"/proc/" + b"/".join(self._name(link)))):
+        with task.ptrace_rights(_pid_in(b"/proc/" + b"/".join(self._name(task, link)))):
             fd = lib.openat2_raw(directory, name, O_PATH, 0, 0)
+        if fd == -errno.EACCES:
+            fd = self.search(task, directory, lambda: lib.openat2_raw(directory, name, O_PATH, 0, 0))
         if fd < 0:
             raise OSError(-fd, "magic link")
         return int(fd)
 
     def link_target(self, task: Task, link: int) -> bytes:
         """The text of an ordinary link on procfs; `self` and `thread-self` are the caller's."""
-        parts = self._name(link)
+        parts = self._name(task, link)
         if parts == [b"self"]:
             return b"%d" % task.ids.ns_tgid
         if parts == [b"thread-self"]:
@@ -166,9 +240,9 @@ class Proc:
         """readlink(2) of any link on procfs, for the caller. EINVAL when it is no link."""
         if not S_ISLNK(task.opened.mode):
             raise OSError(errno.EINVAL, "not a link")
-        if not self.is_magic(link):
+        if not self.is_magic(task, link):
             return self.link_target(task, link)
-        with task.ptrace_rights(_pid_in(b"/proc/" + b"/".join(self._name(link)))):
+        with task.ptrace_rights(_pid_in(b"/proc/" + b"/".join(self._name(task, link)))):
             return os.readlink(b"", dir_fd=link)
 
 

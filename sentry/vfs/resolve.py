@@ -47,7 +47,7 @@ def open_at(task: Task, dirfd: int, path: bytes, flags: int, mode: int = 0, reso
         fd = lib.open_beneath(directory, path, flags, mode, how, task.opened)
         if fd >= 0:
             return task.kernel.proc.admit(task, fd, flags) if task.opened.dev == task.kernel.proc.dev else fd
-        if fd != lib.WALK:
+        if fd != lib.WALK and not (fd == -errno.EACCES and namei.worth_walking(task, directory, path, how)):
             raise OSError(-fd, "open")
         return namei.open_walking(task, directory, path, flags, mode)
     finally:
@@ -68,7 +68,7 @@ def open_pointer(task: Task, dirfd: int, addr: int, flags: int, mode: int) -> in
         )
     if fd >= 0:
         return kernel.proc.admit(task, fd, flags) if task.opened.dev == kernel.proc.dev else int(fd)
-    if fd == lib.WALK:
+    if fd in (lib.WALK, -errno.EACCES):
         return open_at(task, dirfd, ffi.string(task.path), flags, mode)
     raise OSError(-fd, "open")
 
@@ -82,7 +82,7 @@ def _open_restricted(task: Task, directory: int, path: bytes, flags: int, mode: 
     fd = lib.open_beneath(directory, path, flags, mode, how | resolve, task.opened)
     if fd >= 0:
         return task.kernel.proc.admit(task, fd, flags) if task.opened.dev == task.kernel.proc.dev else fd
-    if fd != lib.WALK:
+    if fd != lib.WALK and not (fd == -errno.EACCES and namei.worth_walking(task, directory, path, how | resolve)):
         raise OSError(-fd, "openat2")
     return namei.open_walking(task, directory, path, flags, mode, resolve)
 

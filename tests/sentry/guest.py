@@ -7,6 +7,7 @@ it when it is not dumpable. It imports nothing once its tree is the container's,
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import marshal
 import mmap
 import os
@@ -116,6 +117,19 @@ class Caller:
     def note(self, *what: object) -> None:
         """Something else that must be the same in both runs."""
         self.log.append(what)
+
+    def opened(self, path: Argument, flags: int, mode: int = 0, dirfd: int = -100) -> None:
+        """openat(2) and close(2) in one line of the log, with what was opened: type and mode, links, owner, device, flags.
+
+        O_NOFOLLOW has had its effect by then: the sentry's slow path drops it from what F_GETFL shows.
+        """
+        result = self.quiet("openat", dirfd, path, flags, mode)
+        facts: tuple[object, ...] = ()
+        if result >= 0:
+            st = os.fstat(result)
+            facts = (oct(st.st_mode), st.st_nlink, st.st_uid, st.st_gid, st.st_rdev, oct(fcntl.fcntl(result, fcntl.F_GETFL) & ~os.O_NOFOLLOW))
+            os.close(result)
+        self.log.append(("open", dirfd, _show(path), oct(flags), facts, result))
 
     def read(self, name: str, *args: Argument, size: int) -> bytes:
         """A call whose last arguments are a buffer and its size; what it wrote is logged and returned."""

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     Body = Callable[[Caller], object]
 
 FIRST_HOST_ID, COUNT = 1_900_000_000, 65_536
-"""The container's ids on the host: files on disk keep theirs by an idmapped mount, as the real thing does it."""
 
 _BY_REFERENCE = ("tests.sentry.guest", "sentry.", "ctypes")
 
@@ -96,6 +95,7 @@ class Options:
         network: str = "host",
         masked: tuple[str, ...] = (),
         fuse: bool = True,
+        first_host_id: int = FIRST_HOST_ID,
     ) -> None:
         self.uid = uid
         """Whom it becomes under the filter, with the group of the same number."""
@@ -112,6 +112,8 @@ class Options:
         """maskedPaths of the config."""
         self.fuse = fuse
         """Whether the sentry's generated files are served live; else they are snapshots, as where there is no /dev/fuse."""
+        self.first_host_id = first_host_id
+        """The host's id that is root inside. Files on disk keep their ids by an idmapped mount, unless it is 0: then they are the same."""
 
 
 class Run:
@@ -190,7 +192,8 @@ class _Container:
         self._pids.append(pid)
         theirs.close()
         wire.recv(self._guest)
-        Mappings([(0, FIRST_HOST_ID, COUNT)], [(0, FIRST_HOST_ID, COUNT)]).write(pid)
+        lines = [(0, self._options.first_host_id, COUNT)]
+        Mappings(lines, lines).write(pid)
         wire.send_fds(self._guest, task)
         proc = self._receive("proc")
         with open(f"/proc/{pid}/task/{pid}/children") as file:
@@ -207,16 +210,17 @@ class _Container:
         procfd = self._procfd = self._own(new_filesystem("proc", ("hidepid=ptraceable",), "procfs for the sentry"))
         user, mount = (self._own(os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY)) for name in ("user", "mnt"))
         self._init = self._own(os.pidfd_open(init))
+        idmap = user if self._options.first_host_id else -1
         plan = server.Plan(user, mount, -1)
         plan.mounts = [
             Mount("proc", "/proc", fd=proc),
             Mount("tmpfs", "/dev", data=("mode=755",)),
             Mount("tmpfs", "/tmp", data=("mode=1777",)),
             Mount("sysfs", "/sys"),
-            Mount("bind", "/work", fd=_idmapped(self._top, user)),
+            Mount("bind", "/work", fd=_detached(self._top, idmap)),
         ]
         for path in ("/usr", "/etc"):
-            plan.mounts.append(Mount("bind", path, fd=_idmapped(path, user), attr_set=_SYSTEM))
+            plan.mounts.append(Mount("bind", path, fd=_detached(path, idmap), attr_set=_SYSTEM))
         for path in ("/bin", "/lib", "/lib64"):
             if os.path.islink(path):
                 plan.links.append((path, os.readlink(path)))
@@ -293,7 +297,7 @@ class _Container:
 _SYSTEM = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
 
 
-def _idmapped(path: str, userns: int) -> int:
+def _detached(path: str, userns: int) -> int:
     def fail(text: str) -> None:
         raise MountError(text)
 
@@ -328,13 +332,18 @@ def tree(top: str) -> dict[str, tuple[object, ...]]:
     return found
 
 
+def _difference(theirs: tuple[object, ...], ours: tuple[object, ...]) -> object:
+    """What is other in `ours`: of the same call its result."""
+    return ours[-1] if theirs[:-1] == ours[:-1] else ours
+
+
 def both(body: Body, prepare: Callable[[str], None], *, profile: str = "strict", **options: Any) -> Run:
     """Run `body` natively and mediated; fail unless logs and trees are alike. Returns the mediated run. `options`: see Options."""
     tops = [twin(prepare), twin(prepare)]
     try:
         native = _Container(tops[0], Options(**options), "").run(body)
         mediated = _Container(tops[1], Options(**options), profile).run(body)
-        differ = [(theirs, ours[-1]) for theirs, ours in zip(native.log, mediated.log, strict=True) if theirs != ours]
+        differ = [(theirs, _difference(theirs, ours)) for theirs, ours in zip(native.log, mediated.log, strict=True) if theirs != ours]
         assert not differ, "native, mediated:\n" + "\n".join(f"{theirs} {ours}" for theirs, ours in differ)
         before, after = tree(tops[0]), tree(tops[1])
         left = {name: (before.get(name), after.get(name)) for name in before | after}

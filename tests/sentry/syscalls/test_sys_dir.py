@@ -160,7 +160,7 @@ def test_mknod_types_and_modes(uid: int) -> None:
     both(body, prepare, uid=uid)
 
 
-@pytest.mark.parametrize("dumpable", [True])
+@pytest.mark.parametrize("dumpable", [True, False])
 def test_linkat_gives_an_unnamed_file_a_name(dumpable: bool) -> None:
     """open(2), O_TMPFILE: linkat of /proc/self/fd/N with AT_SYMLINK_FOLLOW."""
 
