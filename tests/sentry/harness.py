@@ -17,8 +17,8 @@ import pickle
 import shutil
 import stat
 import sys
-import time
 import tempfile
+import time
 from io import BytesIO
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING

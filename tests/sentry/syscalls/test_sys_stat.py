@@ -71,7 +71,8 @@ def test_the_structures_are_the_kernels() -> None:
             for mask in (0, 0x7FF, 0x3FFF):
                 raw = Buffer(256)
                 k("statx", AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, mask, raw)
-                k.note(raw.content if path != b"/proc/self" else raw.content[:4])
+                content = raw.content[:0x90] + raw.content[0x98:]  # without stx_mnt_id: each container has mounts of its own
+                k.note(content if path != b"/proc/self" else content[:4])
         raw = Buffer(120)
         k("statfs", b"/proc", raw)
         k.note(raw.content)
