@@ -267,6 +267,8 @@ class Creation:
         for fd in paths:
             os.close(fd)
         mappings = user_namespace_mappings(spec, os.geteuid())
+        for warning in mappings.warnings:
+            self.warn(warning)
         mappings.write(stage.pid)
         userns = os.open(f"/proc/{stage.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -436,7 +438,7 @@ class Creation:
         launch.host_settings(stage.pid, process)
         p = Program()
         master = launch.terminal(p, process, console=True) if process.terminal else None
-        launch.limits(p, process)
+        cwd = launch.limits(p, process)
         bpf = program(self.container.state.profile, os.path.dirname(self.container.dir))
         listener = launch.filter_and_listener(p, bpf)
         launch.identity(p, process)
@@ -446,8 +448,10 @@ class Creation:
             number = stage.answer()[master.index]
             self.console_master = stage.take_fd(number)
             stage.proceed()
+        results = stage.answer()
+        cwd.check(results)
         self._expect_ok("start the sentry")
-        self.attach(launch.give_listener(stage, stage.answer()[listener.index]))
+        self.attach(launch.give_listener(stage, results[listener.index]))
         stage.proceed()
         stage.answer()
         stage.proceed()

@@ -12,9 +12,9 @@ import struct
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from runsc_cli.capabilities import LAST_CAP, mask
-from runsc_cli.errors import PyscError
+from runsc_cli.errors import PyscError, quote
 from runsc_cli.rlimits import NUMBERS as RLIMITS
-from runsc_cli.stage.program import FilterProgram, Passed, Program, Result, Stage
+from runsc_cli.stage.program import FilterProgram, Passed, Program, Result, Stage, StageError
 from sentry.abi import (
     AT_FDCWD,
     MS_BIND,
@@ -96,7 +96,7 @@ def terminal(p: Program, process: Process, console: bool) -> Result:
     return master
 
 
-def limits(p: Program, process: Process) -> None:
+def limits(p: Program, process: Process) -> Cwd:
     """Bounding set, umask, working directory: what needs capabilities and is not changed by the steps after the filter."""
     allowed = mask(process.capabilities.bounding) if process.capabilities else 0
     for cap in range(LAST_CAP + 1):
@@ -104,9 +104,37 @@ def limits(p: Program, process: Process) -> None:
             p.call("prctl", PR_CAPBSET_DROP, cap, what="drop a bounding capability", may_fail=True)
     if process.user.umask is not None:
         p.call("umask", process.user.umask)
-    # Before the filter: the sentry cannot read the stage's memory, which is not dumpable.
-    p.call("chdir", os.fsencode(process.cwd), what=f"chdir to cwd ({process.cwd!r}) set in config.json failed")
+    cwd = Cwd(p, process)
     p.call("prctl", PR_SET_PDEATHSIG, 0)
+    return cwd
+
+
+class Cwd:
+    """chdir(2) to process.cwd with root's permission or, as runc does, with the user's: one of them is enough.
+
+    Both are tried before the filter, for the sentry cannot read the stage's memory, which is not dumpable. credentials(7):
+    without the file system uid 0 the capabilities that override permissions count for nothing.
+    """
+
+    __slots__ = ("_as_root", "_as_user", "_path")
+
+    def __init__(self, p: Program, process: Process) -> None:
+        user = process.user
+        groups = struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids)
+        self._path = process.cwd
+        path = os.fsencode(process.cwd)
+        self._as_root = p.call("chdir", path, may_fail=True)
+        p.call("setgroups", len(user.additional_gids), groups, what="process.user.additionalGids")
+        p.call("setfsgid", user.gid)
+        p.call("setfsuid", user.uid)
+        self._as_user = p.call("chdir", path, may_fail=True)
+        p.call("setfsuid", 0)
+        p.call("setfsgid", 0)
+
+    def check(self, results: list[int]) -> None:
+        """`results` of the program. Raises StageError when neither could."""
+        if results[self._as_root.index] and results[self._as_user.index]:
+            raise StageError(f"chdir to cwd ({quote(self._path)}) set in config.json failed", -results[self._as_root.index])
 
 
 def host_settings(pid: int, process: Process) -> None:

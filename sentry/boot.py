@@ -175,14 +175,15 @@ class Sentry:
         }
 
     def _finish(self) -> None:
-        """Init has ended. A `run` or `do` that still waits for us may want the report."""
-        if self._kernel.debug:
-            for name, count in self._report()["mediated"].items():
-                self._kernel.say("mediated %s %d", name, count)
+        """Init has ended. A `run` or `do` that still waits for us may want the report; --debug has it here where nobody asks."""
         poll = select.poll()
         poll.register(self._sock.fileno(), select.POLLIN)
+        asked = False
         while poll.poll(1000) and self._request(self._sock):
-            pass
+            asked = True
+        if self._kernel.debug and not asked:
+            for name, count in self._report()["mediated"].items():
+                self._kernel.say("mediated %s %d", name, count)
 
 
 def _accept(sock: wire.Socket) -> wire.Socket:

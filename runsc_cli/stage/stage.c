@@ -8,6 +8,9 @@
  * A program arrives as one message on file descriptor 3: a memfd that holds it, followed by the descriptors it uses,
  * which are appended to a table. The answer is one message: the results of all calls, or where it stopped and why.
  * Only read(2) and write(2) are used once the program is mapped, so a program may install a seccomp filter.
+ *
+ * As pid 1 of its pid namespace it would get no signal that it does not handle, not even SIGTERM: pid_namespaces(7). Those that
+ * end `runc init` end it too, so that a created container can be ended by a plain kill. execve(2) forgets the handlers.
  */
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -60,6 +63,11 @@ struct iovec { void *base; u64 len; };
 struct msghdr { void *name; u32 namelen; struct iovec *iov; u64 iovlen; void *control; u64 controllen; int flags; };
 struct cmsghdr { u64 len; int level, type; };
 
+struct sigaction { void (*handler)(int); u64 flags; void (*restorer)(void); u64 mask; };
+
+#define SA_RESTORER 0x04000000 /* the kernel wants one, also for a handler that does not return */
+#define SIG_IGN ((void (*)(int))1)
+
 static int fds[MAX_FDS * 2];
 static int nfds;
 static struct answer answer;
@@ -83,6 +91,26 @@ static void __attribute__((noreturn)) leave(int code)
 {
 	for (;;)
 		call(__NR_exit_group, code, 0, 0, 0, 0, 0);
+}
+
+static void end(int signal)
+{
+	leave(128 + signal);
+}
+
+/* SIGHUP, SIGINT, SIGQUIT, SIGTERM; one that is ignored (nohup) stays so for the workload. */
+static void handle_signals(void)
+{
+	static const u8 signals[] = { 1, 2, 3, 15 };
+	struct sigaction ending = { end, SA_RESTORER, (void (*)(void))end, 0 };
+	struct sigaction now;
+	u32 i;
+
+	for (i = 0; i < sizeof signals; i++) {
+		call(__NR_rt_sigaction, signals[i], 0, (u64)&now, sizeof now.mask, 0, 0);
+		if (now.handler != SIG_IGN)
+			call(__NR_rt_sigaction, signals[i], (u64)&ending, 0, sizeof now.mask, 0, 0);
+	}
 }
 
 static void reply(u32 nops)
@@ -182,6 +210,7 @@ void __attribute__((noreturn, used)) stage(void)
 {
 	struct program *p;
 
+	handle_signals();
 	for (;;) {
 		p = receive();
 		execute(p);

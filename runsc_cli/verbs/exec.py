@@ -105,7 +105,7 @@ class _Execution:
         launch.host_settings(stage.pid, process)
         p = Program()
         master = launch.terminal(p, process, console=False) if process.terminal else None
-        launch.limits(p, process)
+        cwd = launch.limits(p, process)
         listener = launch.filter_and_listener(p, program(state.profile, os.path.dirname(self._container.dir)))
         launch.identity(p, process)
         launch.execute(p, path, process, self._preserve_fds, -1)
@@ -114,7 +114,9 @@ class _Execution:
         if master is not None:
             console = stage.take_fd(stage.answer()[master.index])
             stage.proceed()
-        self._attach(launch.give_listener(stage, stage.answer()[listener.index]))
+        results = stage.answer()
+        cwd.check(results)
+        self._attach(launch.give_listener(stage, results[listener.index]))
         stage.proceed()
         stage.executed()
         return console
