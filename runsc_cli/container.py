@@ -429,7 +429,7 @@ class Creation:
 
     def _finish_stage(self, spec: Spec, preserve_fds: int, fifo: int) -> None:
         from runsc_cli.executable import find
-        from runsc_cli.filters import program
+        from sentry.platform.filter_cache import program
 
         stage, process = self.stage, spec.process
         assert stage is not None
@@ -439,7 +439,8 @@ class Creation:
         p = Program()
         master = launch.terminal(p, process, console=True) if process.terminal else None
         cwd = launch.limits(p, process)
-        bpf = program(self.container.state.profile, os.path.dirname(self.container.dir))
+        state = self.container.state
+        bpf = program(state.profile, state.network, os.path.dirname(self.container.dir))
         listener = launch.filter_and_listener(p, bpf)
         launch.identity(p, process)
         launch.execute(p, path, process, preserve_fds, fifo)
@@ -491,7 +492,7 @@ def _import_the_rest() -> None:
     """What the next steps need, ours and the gofer's: there is a CPU to spare while the kernel makes the namespaces."""
     import gofer.systree  # noqa: F401
     import runsc_cli.executable
-    import runsc_cli.filters  # noqa: F401
+    import sentry.platform.filter_cache  # noqa: F401
 
 
 def _own_procfs() -> int:

@@ -106,7 +106,7 @@ class Sentry:
         )
         if message["record_missing"]:
             self._kernel.missing = set()
-        handlers, denied, names = load.by_number(message["profile"])
+        handlers, denied, names = load.by_number(message["profile"], message["network"])
         self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
         proc.start(self._kernel)
         _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")

@@ -92,7 +92,7 @@ class _Execution:
     def run(self) -> int:
         """Up to the workload's execve(2); returns the terminal's master, or -1."""
         from runsc_cli.executable import find, root_of
-        from runsc_cli.filters import program
+        from sentry.platform.filter_cache import program
 
         state, process, stage = self._container.state, self._process, self.stage
         assert state.init is not None
@@ -106,7 +106,8 @@ class _Execution:
         p = Program()
         master = launch.terminal(p, process, console=False) if process.terminal else None
         cwd = launch.limits(p, process)
-        listener = launch.filter_and_listener(p, program(state.profile, os.path.dirname(self._container.dir)))
+        bpf = program(state.profile, state.network, os.path.dirname(self._container.dir))
+        listener = launch.filter_and_listener(p, bpf)
         launch.identity(p, process)
         launch.execute(p, path, process, self._preserve_fds, -1)
         stage.send(p)

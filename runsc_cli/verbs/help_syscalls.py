@@ -6,7 +6,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.context import Context
     from runsc_cli.options import Options
-    from sentry.syscalls.table import Disposition
 
 FIELDS = ("name", "number", "standard", "strict", "support", "note")
 
@@ -40,23 +39,10 @@ def records() -> list[dict[str, object]]:
         {
             "name": row.name,
             "number": row.number,
-            "standard": fate(row.standard),
-            "strict": fate(row.strict),
+            "standard": str(row.standard),
+            "strict": str(row.strict),
             "support": row.support,
             "note": row.note,
         }
         for row in ROWS
     ]
-
-
-def fate(disposition: Disposition) -> str:
-    """native, mediated, the errno of a refusal; "native or ..." where the arguments decide."""
-    from errno import errorcode
-
-    from sentry.syscalls.table import Denied, NativeIf
-
-    if isinstance(disposition, NativeIf):
-        return f"native or {fate(disposition.otherwise)}"
-    if isinstance(disposition, Denied):
-        return errorcode[disposition.errno]
-    return type(disposition).__name__.lower()

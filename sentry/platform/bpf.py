@@ -1,11 +1,16 @@
-"""Classic BPF for seccomp(2): an assembler, a small language for argument tests, and a simulator of the kernel's reading.
+"""Classic BPF for seccomp(2): an assembler, and the rules about argument registers that it compiles.
 
-Sources: linux/filter.h, linux/seccomp.h (struct seccomp_data), kernel/seccomp.c:seccomp_check_filter(). libseccomp would do, but
-versions before 2.6.1 merge two 64-bit comparisons of one argument wrongly, and none runs without its C library; so what is
-loaded is assembled here, and the tests decide every rule at its boundaries with `simulate`.
+Linux: include/uapi/linux/{filter,bpf_common,seccomp}.h, kernel/seccomp.c. libseccomp would do, but versions before 2.6.1
+merge two 64-bit comparisons of one argument wrongly; so what is loaded is assembled here, and the tests decide every rule
+at its boundaries with a simulator, which reads a program as the kernel does.
 
-A rule says for which arguments a call passes. Registers have 64 bits; where the kernel's prototype takes an int it looks at the
-low 32 alone, and so must a rule: `width` is the prototype's.
+Jumps go forward only, and conditional ones reach 255 instructions. So a program is built from its end: what an instruction
+leads to exists already and is named by its distance from the end (a *node*). Equal tails are then shared without
+search, and a target that is too far away gets a stepping stone on the spot.
+
+A rule states how wide its argument is in the system call's prototype. Of an int or unsigned int the kernel ignores the
+upper half of the register, whatever a caller left there, and so must the filter: else ioctl with a dirty register would
+be one request to the filter and another to the kernel. Of a long or pointer both halves are compared.
 """
 
 from __future__ import annotations
@@ -14,88 +19,230 @@ from struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 sock_filter = Struct("<HBBI")
 
+LD_ABS = 0x20  # BPF_LD | BPF_W | BPF_ABS: A = a word of struct seccomp_data
+AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
+JA, JEQ, JGT, JGE, JSET = 0x05, 0x15, 0x25, 0x35, 0x45  # BPF_JMP | BPF_J* | BPF_K
+RET = 0x06  # BPF_RET | BPF_K
+
+NR, ARCH, IP, ARGS = 0, 4, 8, 16  # offsets in struct seccomp_data
 AUDIT_ARCH_X86_64 = 0xC000003E
 X32_BIT = 0x40000000
 
 RET_KILL_PROCESS = 0x80000000
+RET_KILL_THREAD = 0
+RET_TRAP = 0x00030000
 RET_ERRNO = 0x00050000
 RET_USER_NOTIF = 0x7FC00000
+RET_TRACE = 0x7FF00000
+RET_LOG = 0x7FFC0000
 RET_ALLOW = 0x7FFF0000
 
-_LD_ABS, _JEQ, _JGE, _JGT, _JSET, _JA, _RET, _AND = 0x20, 0x15, 0x35, 0x25, 0x45, 0x05, 0x06, 0x54
-_NR, _ARCH, _ARGS = 0, 4, 16
-_LOW = 0xFFFFFFFF
+REACH = 255
+CHAIN = 4
+"""So many values are compared one after the other; more are searched."""
+
+_U32 = 0xFFFFFFFF
+_U64 = 0xFFFFFFFFFFFFFFFF
+
+
+class Assembler:
+    """A program under construction, last instruction first. A node is an index into it."""
+
+    __slots__ = ("_code", "_known", "_stones")
+
+    def __init__(self) -> None:
+        self._code: list[tuple[int, int, int, int]] = []
+        self._known: dict[tuple[int, ...], int] = {}
+        self._stones: dict[int, int] = {}
+
+    def ret(self, value: int) -> int:
+        """End with `value`, a SECCOMP_RET_*."""
+        known = self._known.get((RET, value))
+        if known is None:
+            known = self._known[RET, value] = self._append(RET, 0, 0, value)
+        return known
+
+    def jump(self, op: int, k: int, yes: int, no: int) -> int:
+        """Compare A with `k`; go on at `yes` or `no`."""
+        if yes == no:
+            return yes
+        key = (op, k, yes, no)
+        known = self._known.get(key)
+        if known is None:
+            while True:
+                here = len(self._code) - 1
+                if here - yes > REACH:
+                    yes = self._stone(yes, REACH - 1)
+                elif here - no > REACH:
+                    no = self._stone(no, REACH - 1)
+                else:
+                    break
+            known = self._known[key] = self._append(op, here - yes, here - no, k)
+        return known
+
+    def load(self, offset: int, then: int) -> int:
+        """A = the word at `offset` of struct seccomp_data; go on at `then`."""
+        return self._straight(LD_ABS, offset, then)
+
+    def mask(self, bits: int, then: int) -> int:
+        """A &= `bits`; go on at `then`."""
+        return then if bits == _U32 else self._straight(AND, bits, then)
+
+    def skip_load(self, offset: int, node: int) -> int:
+        """`node` for one who has the word at `offset` in A already."""
+        op, _, _, k = self._code[node]
+        return node - 1 if op == LD_ABS and k == offset else node
+
+    def search(self, cuts: Sequence[tuple[int, int]]) -> int:
+        """Binary search in pairs (start, node), sorted, the first start 0: go on at the last whose start is at most A."""
+        if len(cuts) == 1:
+            return cuts[0][1]
+        middle = len(cuts) // 2
+        above = self.search(cuts[middle:])
+        below = self.search(cuts[:middle])
+        return self.jump(JGE, cuts[middle][0], above, below)
+
+    def member(self, values: Sequence[int], yes: int, no: int) -> int:
+        """Whether A is one of `values`, which are sorted."""
+        if len(values) <= CHAIN:
+            for value in reversed(values):
+                no = self.jump(JEQ, value, yes, no)
+            return no
+        members = set(values)
+        cuts = {0: no} | {v + 1: no for v in values if v + 1 not in members and v != _U32}
+        cuts |= {v: yes for v in values if v == 0 or v - 1 not in members}
+        return self.search(sorted(cuts.items()))
+
+    def program(self, entry: int) -> bytes:
+        """The array of struct sock_filter that starts at node `entry`."""
+        if entry != len(self._code) - 1:
+            self._stone(entry, 0)
+        pack = sock_filter.pack
+        return b"".join([pack(*instruction) for instruction in reversed(self._code)])
+
+    def _append(self, op: int, jt: int, jf: int, k: int) -> int:
+        self._code.append((op, jt, jf, k))
+        return len(self._code) - 1
+
+    def _straight(self, op: int, k: int, then: int) -> int:
+        """An instruction that can only be followed by the next one."""
+        key = (op, k, then)
+        known = self._known.get(key)
+        if known is None:
+            if then != len(self._code) - 1:
+                self._stone(then, 0)
+            known = self._known[key] = self._append(op, 0, 0, k)
+        return known
+
+    def _stone(self, node: int, reach: int) -> int:
+        """One of the last `reach` instructions, or a new one, that leads to `node`: a jump, or its copy if it is a return."""
+        here = len(self._code) - 1
+        stone = self._stones.get(node)
+        if stone is None or here - stone > reach:
+            op, _, _, k = self._code[node]
+            stone = self._append(RET, 0, 0, k) if op == RET else self._append(JA, 0, 0, here - node)
+            self._stones[node] = stone
+        return stone
 
 
 class Rule:
-    """A test of the argument registers."""
+    """A test of the argument registers. Values, compared by what they say."""
 
     __slots__ = ()
 
     def holds(self, args: Sequence[int]) -> bool:
-        """The decision, in Python: what the assembled program has to agree with."""
-        raise AssertionError(self)
+        """The decision in Python, on six unsigned 64-bit registers: what the compiled rule has to agree with."""
+        raise NotImplementedError
 
-    def assemble(self, a: Assembler, yes: str, no: str) -> None:
-        """Code that ends in a jump to label `yes` or `no`."""
-        raise AssertionError(self)
+    def compile(self, a: Assembler, yes: int, no: int) -> int:
+        """The node of code that goes on at `yes` or `no`."""
+        raise NotImplementedError
+
+    def words(self) -> Iterable[In]:
+        """The tests that this one is made of."""
+        raise NotImplementedError
 
 
 class In(Rule):
-    """Argument `arg`, masked with `mask`, is one of `values`."""
+    """Argument `arg`, of which only `mask` counts, is one of `values`; with names where it is given a dict."""
 
-    __slots__ = ("arg", "mask", "values", "width")
+    __slots__ = ("arg", "mask", "named", "values", "width")
 
-    def __init__(self, arg: int, values: Sequence[int], *, width: int = 32, mask: int = (1 << 64) - 1) -> None:
+    def __init__(self, arg: int, values: Sequence[int] | dict[str, int], *, mask: int = _U64, width: int = 32) -> None:
+        """`width` is that of the argument in the system call's prototype, 32 or 64. Values may be negative, as in C."""
+        full = {32: _U32, 64: _U64}[width]
+        self.named = values if isinstance(values, dict) else {hex(v & full): v for v in values}
+        """For people. Of a MaskZero the names are those of bits that are not set."""
         self.arg = arg
-        self.values = tuple(sorted({v & ((1 << width) - 1) for v in values}))
+        self.values = tuple(sorted({v & full for v in self.named.values()}))
+        self.mask = mask & full
         self.width = width
-        self.mask = mask & ((1 << width) - 1)
+        if any(v & ~self.mask for v in self.values):
+            raise ValueError(f"never holds: {self}")
 
     def holds(self, args: Sequence[int]) -> bool:
         return args[self.arg] & self.mask in self.values
 
-    def assemble(self, a: Assembler, yes: str, no: str) -> None:
-        if self.width == 64:
-            for value in self.values:
-                nxt = a.label()
-                a.load(_ARGS + 8 * self.arg + 4, self.mask >> 32)
-                a.jump(_JEQ, value >> 32, "", nxt)
-                a.load(_ARGS + 8 * self.arg, self.mask & _LOW)
-                a.jump(_JEQ, value & _LOW, yes, nxt)
-                a.place(nxt)
-        else:
-            a.load(_ARGS + 8 * self.arg, self.mask)
-            for value in self.values:
-                a.jump(_JEQ, value, yes, "")
-        a.goto(no)
+    def compile(self, a: Assembler, yes: int, no: int) -> int:
+        low = ARGS + 8 * self.arg
+        if self.width == 32:
+            return self._word(a, low, self.mask, self.values, yes, no)
+        node = no
+        for high in sorted({v >> 32 for v in self.values}, reverse=True):
+            lows = tuple(v & _U32 for v in self.values if v >> 32 == high)
+            found = self._word(a, low, self.mask & _U32, lows, yes, no)
+            node = self._word(a, low + 4, self.mask >> 32, (high,), found, node)
+        return node
+
+    @staticmethod
+    def _word(a: Assembler, offset: int, mask: int, values: tuple[int, ...], yes: int, no: int) -> int:
+        """The word at `offset`, masked, is one of `values`."""
+        if mask == 0:
+            return yes
+        if values == (0,) and mask != _U32:  # without AND, so that A still holds the whole word
+            return a.load(offset, a.jump(JSET, mask, a.skip_load(offset, no), a.skip_load(offset, yes)))
+        if mask == _U32:
+            yes, no = a.skip_load(offset, yes), a.skip_load(offset, no)
+        return a.load(offset, a.mask(mask, a.member(values, yes, no)))
+
+    def words(self) -> Iterable[In]:
+        return (self,)
+
+    def __str__(self) -> str:
+        full = self.mask == (_U32 if self.width == 32 else _U64)
+        what = f"args[{self.arg}]" if full else f"args[{self.arg}] & {self.mask:#x}"
+        names = " ".join(self.named)
+        return f"{what} = {names}" if len(self.named) == 1 else f"{what} in {{{names}}}"
 
 
-class Zero(Rule):
-    """The bits `mask` of argument `arg` are all zero."""
+class Equal(In):
+    """Argument `arg`, of which only `mask` counts, is `value`."""
 
-    __slots__ = ("arg", "mask", "width")
+    __slots__ = ()
 
-    def __init__(self, arg: int, mask: int, *, width: int = 32) -> None:
-        self.arg = arg
-        self.mask = mask & ((1 << width) - 1)
-        self.width = width
+    def __init__(self, arg: int, value: int, *, mask: int = _U64, width: int = 32) -> None:
+        super().__init__(arg, (value,), mask=mask, width=width)
 
-    def holds(self, args: Sequence[int]) -> bool:
-        return not args[self.arg] & self.mask
 
-    def assemble(self, a: Assembler, yes: str, no: str) -> None:
-        if self.mask >> 32:
-            a.load(_ARGS + 8 * self.arg + 4)
-            a.jump(_JSET, self.mask >> 32, no, "")
-        if self.mask & _LOW:
-            a.load(_ARGS + 8 * self.arg)
-            a.jump(_JSET, self.mask & _LOW, no, "")
-        a.goto(yes)
+class MaskZero(In):
+    """Of the bits `mask` of argument `arg` none is set; with names where it is given a dict."""
+
+    __slots__ = ()
+
+    def __init__(self, arg: int, mask: int | dict[str, int], *, width: int = 32) -> None:
+        named = {} if isinstance(mask, int) else mask
+        bits = mask if isinstance(mask, int) else 0
+        for bit in named.values():
+            bits |= bit
+        super().__init__(arg, (0,), mask=bits, width=width)
+        self.named = named
+
+    def __str__(self) -> str:
+        return f"args[{self.arg}] without {' '.join(self.named) or hex(self.mask)}"
 
 
 class AllOf(Rule):
@@ -109,12 +256,16 @@ class AllOf(Rule):
     def holds(self, args: Sequence[int]) -> bool:
         return all(rule.holds(args) for rule in self.rules)
 
-    def assemble(self, a: Assembler, yes: str, no: str) -> None:
-        for rule in self.rules:
-            nxt = a.label()
-            rule.assemble(a, nxt, no)
-            a.place(nxt)
-        a.goto(yes)
+    def compile(self, a: Assembler, yes: int, no: int) -> int:
+        for rule in reversed(self.rules):
+            yes = rule.compile(a, yes, no)
+        return yes
+
+    def words(self) -> Iterable[In]:
+        return (word for rule in self.rules for word in rule.words())
+
+    def __str__(self) -> str:
+        return "(" + " and ".join(map(str, self.rules)) + ")"
 
 
 class AnyOf(Rule):
@@ -128,175 +279,34 @@ class AnyOf(Rule):
     def holds(self, args: Sequence[int]) -> bool:
         return any(rule.holds(args) for rule in self.rules)
 
-    def assemble(self, a: Assembler, yes: str, no: str) -> None:
-        for rule in self.rules:
-            nxt = a.label()
-            rule.assemble(a, yes, nxt)
-            a.place(nxt)
-        a.goto(no)
+    def compile(self, a: Assembler, yes: int, no: int) -> int:
+        for rule in reversed(self.rules):
+            no = rule.compile(a, yes, no)
+        return no
+
+    def words(self) -> Iterable[In]:
+        return (word for rule in self.rules for word in rule.words())
+
+    def __str__(self) -> str:
+        return "(" + " or ".join(map(str, self.rules)) + ")"
 
 
-class Assembler:
-    """Instructions with symbolic jumps. Conditional jumps reach 255 instructions; longer ones go over a JA."""
+class Not(Rule):
+    """`rule` does not hold."""
 
-    __slots__ = ("_code", "_labels", "_next")
+    __slots__ = ("rule",)
 
-    def __init__(self) -> None:
-        self._code: list[tuple[int, int, str, str]] = []
-        self._labels: dict[str, int] = {}
-        self._next = 0
-
-    def label(self) -> str:
-        self._next += 1
-        return f"L{self._next}"
-
-    def place(self, label: str) -> None:
-        self._labels[label] = len(self._code)
-
-    def load(self, offset: int, mask: int = _LOW) -> None:
-        self._code.append((_LD_ABS, offset, "", ""))
-        if mask != _LOW:
-            self._code.append((_AND, mask, "", ""))
-
-    def jump(self, op: int, value: int, yes: str, no: str) -> None:
-        """Compare; "" falls through. Written as two short hops over unconditional jumps, which have a 32-bit reach."""
-        if yes and no:
-            self._code.append((op, value, "+0", "+1"))
-            self._code.append((_JA, 0, yes, ""))
-            self._code.append((_JA, 0, no, ""))
-        elif yes:
-            self._code.append((op, value, "+0", "+1"))
-            self._code.append((_JA, 0, yes, ""))
-        else:
-            self._code.append((op, value, "+1", "+0"))
-            self._code.append((_JA, 0, no, ""))
-
-    def goto(self, label: str) -> None:
-        self._code.append((_JA, 0, label, ""))
-
-    def ret(self, value: int) -> None:
-        self._code.append((_RET, value, "", ""))
-
-    def program(self) -> bytes:
-        """The bytes of struct sock_filter[]."""
-        out = bytearray()
-        for i, (op, k, yes, no) in enumerate(self._code):
-            if op == _JA:
-                out += sock_filter.pack(op, 0, 0, self._labels[yes] - i - 1)
-            elif yes or no:
-                out += sock_filter.pack(op, int(yes), int(no), k)
-            else:
-                out += sock_filter.pack(op, 0, 0, k)
-        return bytes(out)
-
-
-class Verdict:
-    """What to return for one system call: `rule` None: `passed` always; else `passed` where it holds, `failed` elsewhere."""
-
-    __slots__ = ("failed", "passed", "rule")
-
-    def __init__(self, passed: int, rule: Rule | None = None, failed: int = 0) -> None:
-        self.passed = passed
+    def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.failed = failed
 
+    def holds(self, args: Sequence[int]) -> bool:
+        return not self.rule.holds(args)
 
-def assemble(verdicts: dict[int, Verdict], default: int) -> bytes:
-    """A filter: by number, binary search, so that the cost of a call grows with the logarithm of the table.
+    def compile(self, a: Assembler, yes: int, no: int) -> int:
+        return self.rule.compile(a, no, yes)
 
-    The x32 ABI gets ENOSYS, as from a kernel without it; another architecture's call kills the process.
-    """
-    a = Assembler()
-    a.load(_ARCH)
-    right = a.label()
-    a.jump(_JEQ, AUDIT_ARCH_X86_64, right, "")
-    a.ret(RET_KILL_PROCESS)
-    a.place(right)
-    a.load(_NR)
-    native = a.label()
-    a.jump(_JGE, X32_BIT, "", native)
-    a.ret(RET_ERRNO | 38)
-    a.place(native)
-    returns: dict[int, str] = {}
+    def words(self) -> Iterable[In]:
+        return self.rule.words()
 
-    def returning(value: int) -> str:
-        if value not in returns:
-            returns[value] = a.label()
-        return returns[value]
-
-    rules: list[tuple[str, Verdict]] = []
-    ranges = _ranges(verdicts, default)
-
-    def search(low: int, high: int) -> None:
-        if low == high:
-            verdict = ranges[low][1]
-            if verdict.rule is None:
-                a.goto(returning(verdict.passed))
-            else:
-                label = a.label()
-                rules.append((label, verdict))
-                a.goto(label)
-            return
-        middle = (low + high + 1) // 2
-        upper = a.label()
-        a.jump(_JGE, ranges[middle][0], upper, "")
-        search(low, middle - 1)
-        a.place(upper)
-        search(middle, high)
-
-    search(0, len(ranges) - 1)
-    for label, verdict in rules:
-        a.place(label)
-        assert verdict.rule is not None
-        verdict.rule.assemble(a, returning(verdict.passed), returning(verdict.failed))
-    for value, label in returns.items():
-        a.place(label)
-        a.ret(value)
-    return a.program()
-
-
-def _ranges(verdicts: dict[int, Verdict], default: int) -> list[tuple[int, Verdict]]:
-    """(first number, verdict) of runs of numbers that are treated alike."""
-    out: list[tuple[int, Verdict]] = []
-    fallback = Verdict(default)
-    for nr in range(max(verdicts) + 2):
-        verdict = verdicts.get(nr, fallback)
-        if out and out[-1][1].rule is None and verdict.rule is None and out[-1][1].passed == verdict.passed:
-            continue
-        out.append((nr, verdict))
-    return out
-
-
-def simulate(program: bytes, nr: int, args: Sequence[int], arch: int = AUDIT_ARCH_X86_64) -> int:
-    """What the kernel returns for a call. ValueError where it would refuse to load the program."""
-    if len(program) % 8 or not 0 < len(program) <= 8 * 4096:
-        raise ValueError("length")
-    code = [sock_filter.unpack_from(program, i) for i in range(0, len(program), 8)]
-    data = nr.to_bytes(4, "little") + arch.to_bytes(4, "little") + bytes(8)
-    data += b"".join((a & (1 << 64) - 1).to_bytes(8, "little") for a in args)
-    for i, (op, jt, jf, k) in enumerate(code):
-        if op in (_JEQ, _JGE, _JGT, _JSET) and i + 1 + max(jt, jf) >= len(code):
-            raise ValueError(f"jump out of the program at {i}")
-        if op == _JA and i + 1 + k >= len(code):
-            raise ValueError(f"jump out of the program at {i}")
-        if op == _LD_ABS and (k % 4 or k > 60):
-            raise ValueError(f"load outside struct seccomp_data at {i}")
-        if op not in (_LD_ABS, _JEQ, _JGE, _JGT, _JSET, _JA, _RET, _AND):
-            raise ValueError(f"instruction {op:#x} at {i}")
-    if code[-1][0] != _RET:
-        raise ValueError("falls off the end")
-    pc = acc = 0
-    while True:
-        op, jt, jf, k = code[pc]
-        pc += 1
-        if op == _RET:
-            return int(k)
-        if op == _LD_ABS:
-            acc = int.from_bytes(data[k : k + 4], "little")
-        elif op == _AND:
-            acc &= k
-        elif op == _JA:
-            pc += k
-        else:
-            taken = {_JEQ: acc == k, _JGE: acc >= k, _JGT: acc > k, _JSET: bool(acc & k)}[op]
-            pc += jt if taken else jf
+    def __str__(self) -> str:
+        return f"not {self.rule}"

@@ -1,36 +1,97 @@
-"""The workload's filter, from the table."""
+"""Seccomp filters: the workload's, from the system call table, and the allowlists that our own processes lock themselves in with.
+
+Man page: seccomp(2). A number is found by binary search. For calls that are always native that hardly matters: since Linux
+5.11 the kernel recognises them when a filter is loaded and does not run it for them (seccomp_is_const_allow()).
+
+- Another architecture's call (int 0x80, a 32-bit program) kills the process: its numbers mean other calls, and there is no errno
+  that would stop such a program sooner.
+- The x32 ABI, which has the same architecture and a bit in the number, is ENOSYS, as on kernels without it.
+- Number -1 passes: it is no call, but what a tracer writes to skip one (ptrace(2)), and the kernel does nothing.
+"""
 
 from __future__ import annotations
 
-from sentry.platform.bpf import RET_ALLOW, RET_ERRNO, RET_USER_NOTIF, Verdict, assemble
-from sentry.syscalls.table import ROWS, Denied, Disposition, Mediated, Native, NativeIf
+from errno import ENOSYS
+
+from sentry.platform.bpf import (
+    ARCH,
+    AUDIT_ARCH_X86_64,
+    JEQ,
+    NR,
+    RET_ALLOW,
+    RET_ERRNO,
+    RET_KILL_PROCESS,
+    RET_USER_NOTIF,
+    X32_BIT,
+    Assembler,
+)
+from sentry.syscalls.numbers import NUMBERS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sentry.platform.bpf import Rule
+    from sentry.syscalls.table import Disposition
+
+_NO_CALL = 0xFFFFFFFF
 
 
-def program(profile: str) -> bytes:
-    """struct sock_filter[] for the workload."""
-    verdicts = {}
+def program(profile: str, network: str = "none") -> bytes:
+    """struct sock_filter[] for the workload: RET_ALLOW, RET_USER_NOTIF, RET_ERRNO or RET_KILL_PROCESS."""
+    from sentry.syscalls.table import ROWS
+
+    a = Assembler()
+    nodes = {row.number: _node(a, row.disposition(profile, network)) for row in ROWS}
+    return _filter(a, nodes, a.ret(RET_USER_NOTIF), a.ret(RET_ERRNO | ENOSYS), a.ret(RET_ALLOW))
+
+
+def allowlist(calls: Mapping[str, Rule | None], default: int = RET_KILL_PROCESS) -> bytes:
+    """struct sock_filter[] that allows these calls, with a rule only where it holds. `default` is the answer to the rest."""
+    a = Assembler()
+    no, yes = a.ret(default), a.ret(RET_ALLOW)
+    nodes = {NUMBERS[name]: yes if rule is None else rule.compile(a, yes, no) for name, rule in calls.items()}
+    return _filter(a, nodes, no, no, no)
+
+
+def surface(profile: str, network: str = "none") -> dict[str, int]:
+    """How many system calls reach the host kernel as the workload makes them: always, depending on arguments, not, never."""
+    from sentry.syscalls.table import ROWS, Mediated, Native, leaves
+
+    counts = dict.fromkeys(("native", "native_if", "mediated", "denied"), 0)
     for row in ROWS:
-        found = row.disposition(profile)
-        if isinstance(found, NativeIf):
-            verdicts[row.number] = Verdict(RET_ALLOW, found.rule, _value(found.otherwise))
+        kinds = {type(leaf) for leaf in leaves(row.disposition(profile, network))}
+        if Native in kinds:
+            counts["native" if len(kinds) == 1 else "native_if"] += 1
         else:
-            verdicts[row.number] = Verdict(_value(found))
-    return assemble(verdicts, RET_USER_NOTIF)
-
-
-def _value(found: Disposition) -> int:
-    if isinstance(found, Native):
-        return RET_ALLOW
-    if isinstance(found, Denied) and not found.counted:
-        return RET_ERRNO | found.errno
-    assert isinstance(found, (Denied, Mediated))
-    return RET_USER_NOTIF
-
-
-def surface(profile: str) -> dict[str, int]:
-    """How many system calls the host kernel executes for a workload: always, by argument, for the sentry, never."""
-    counts = {"native": 0, "native_if": 0, "mediated": 0, "denied": 0}
-    names = {Native: "native", NativeIf: "native_if", Mediated: "mediated", Denied: "denied"}
-    for row in ROWS:
-        counts[names[type(row.disposition(profile))]] += 1
+            counts["mediated" if Mediated in kinds else "denied"] += 1
     return counts
+
+
+def _node(a: Assembler, disposition: Disposition) -> int:
+    from sentry.syscalls.table import Denied, If, Native
+
+    if isinstance(disposition, If):
+        otherwise = _node(a, disposition.otherwise)
+        return disposition.rule.compile(a, _node(a, disposition.then), otherwise)
+    if isinstance(disposition, Native):
+        return a.ret(RET_ALLOW)
+    if isinstance(disposition, Denied) and not disposition.counted:
+        return a.ret(RET_ERRNO | disposition.errno)
+    return a.ret(RET_USER_NOTIF)
+
+
+def _filter(a: Assembler, nodes: dict[int, int], default: int, x32: int, no_call: int) -> bytes:
+    """Dispatch by architecture and number to `nodes`."""
+    cuts: list[tuple[int, int]] = []
+    last = max(nodes) + 1
+    for nr in range(last + 1):
+        node = nodes.get(nr, default)
+        if not cuts or cuts[-1][1] != node:
+            cuts.append((nr, node))
+    if x32 != default:
+        cuts.append((X32_BIT, x32))
+    if no_call != x32:
+        cuts.append((_NO_CALL, no_call))
+    by_number = a.load(NR, a.search(cuts))
+    return a.program(a.load(ARCH, a.jump(JEQ, AUDIT_ARCH_X86_64, by_number, a.ret(RET_KILL_PROCESS))))

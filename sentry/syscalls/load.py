@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sentry.syscalls import sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_open, sys_socket, sys_stat, table
+from sentry.syscalls.refuse import by_arguments
 from sentry.syscalls.registry import handlers
 
 TYPE_CHECKING = False
@@ -12,9 +13,15 @@ if TYPE_CHECKING:
 FAMILIES = (sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_open, sys_socket, sys_stat)
 
 
-def by_number(profile: str) -> tuple[dict[int, Handler], dict[int, int], dict[int, str]]:
+def by_number(profile: str, network: str) -> tuple[dict[int, Handler], dict[int, int], dict[int, str]]:
     """(handlers, errnos of what is denied, names), each by number. What is in neither of the first two is ENOSYS."""
     names = {row.number: row.name for row in table.ROWS}
-    found = {row.number: handlers[row.name] for row in table.ROWS if row.name in handlers}
-    denied = {row.number: row.refusal(profile) for row in table.ROWS if row.name not in handlers}
+    found: dict[int, Handler] = {}
+    denied: dict[int, int] = {}
+    for row in table.ROWS:
+        handler = by_arguments(row, profile, network, handlers.get(row.name))
+        if handler is None:
+            denied[row.number] = row.refusal(profile, network)
+        else:
+            found[row.number] = handler
     return found, denied, names

@@ -1,31 +1,63 @@
-"""Which system call goes where. The filter, the help page, the attack-surface count and the compatibility report come from here.
+"""Which system call goes where. The filter, `pysc help-syscalls` and the count of the attack surface come from here.
 
-Dispositions:
+The rule of thumb (docs/design.md): what turns a name into an object is mediated, what acts on an object that is held is native.
+A row has one disposition a profile:
 
-- NATIVE: the host kernel executes it; the sentry does not see it.
-- NativeIf(rule, otherwise): native while a test of the argument registers holds.
-- MEDIATED: a handler in sentry/syscalls decides and acts.
-- Denied(errno): refused. It goes to the sentry as well, which counts it, unless `counted` is false.
+- NATIVE: the host kernel executes it, the sentry never hears of it.
+- NativeIf(rule, otherwise): native where the argument registers pass a test (`sentry.syscalls.arguments`); MediatedIf and
+  DeniedIf alike.
+- MEDIATED: a handler in sentry/syscalls decides, and acts or lets the kernel continue.
+- Denied(errno): refused. The sentry is told and counts it, unless `counted` is false: then the filter itself answers.
 
-What is not in the table does not exist: ENOSYS, counted. Order and grouping are by what a call is about. DESIGN: a call is native when it
-yields no object for a name, or acts on a descriptor that is held already (docs/design.md, "Which syscall goes where").
+`standard` is for speed: stat, access, readlink, chdir and the like, which yield no object, are native. `strict` mediates them
+as well, and cuts what registers can tell apart, few programs need and kernel exploits like: priority-inheriting futexes,
+out-of-band data, timers on CPU time, page merging.
+
+A row may have another disposition in network mode `sandbox`, where sockets are not the kernel's as in `none` and `host`.
+
+What is not in the table (337 to 423, and 471 on) is ENOSYS, counted. The x32 ABI is ENOSYS; a call by another architecture's
+entry (int 0x80) kills the process, for its numbers mean other calls (`sentry.platform.filter`).
+
+Support says how much of Linux's behaviour a workload gets in the `standard` profile: FULL, PARTIAL, STUB or NONE, the last three
+with a note. For what is refused the note says why, and how programs do without.
 """
 
 from __future__ import annotations
 
-from errno import EBUSY, EINVAL, ENOPROTOOPT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT
+import time
+from errno import (
+    EAFNOSUPPORT,
+    EBUSY,
+    EINVAL,
+    ENOPKG,
+    ENOPROTOOPT,
+    ENOSYS,
+    EOPNOTSUPP,
+    EPERM,
+    EPROTONOSUPPORT,
+    ESOCKTNOSUPPORT,
+    errorcode,
+)
 
-from sentry.platform.bpf import AllOf, AnyOf, In, Rule, Zero
+from sentry.platform.bpf import Equal
+from sentry.syscalls import arguments as when
 from sentry.syscalls.numbers import NUMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Final
+    from collections.abc import Iterator, Sequence
+    from typing import Final, TypeAlias
 
-FULL, PARTIAL, STUB, NONE = "full", "partial", "stub", "none"
+    from sentry.platform.bpf import Rule
+
+    Disposition: TypeAlias = "Native | Mediated | Denied | If"
+
+FULL: Final = "full"
+PARTIAL: Final = "partial"
+STUB: Final = "stub"
+NONE: Final = "none"
 PROFILES = ("standard", "strict")
-NETWORKS = ("none", "host")
+NETWORKS = ("none", "host", "sandbox")
 
 
 class Native:
@@ -33,15 +65,21 @@ class Native:
 
     __slots__ = ()
 
+    def __str__(self) -> str:
+        return "native"
+
 
 class Mediated:
-    """Decided and emulated by the sentry."""
+    """Decided by a handler of the sentry."""
 
     __slots__ = ()
 
+    def __str__(self) -> str:
+        return "mediated"
+
 
 class Denied:
-    """Refused with `errno`; `counted`: by the sentry, which remembers it, else by the filter alone."""
+    """Refused with `errno`; `counted` by the sentry, or answered by the filter alone."""
 
     __slots__ = ("counted", "errno")
 
@@ -49,237 +87,366 @@ class Denied:
         self.errno = errno
         self.counted = counted
 
+    def __str__(self) -> str:
+        return "EOPNOTSUPP" if self.errno == EOPNOTSUPP else errorcode[self.errno]  # the module has its alias
 
-class NativeIf:
-    """Native where `rule` holds, else `otherwise`."""
 
-    __slots__ = ("otherwise", "rule")
+class If:
+    """One or the other, by a test of the argument registers."""
 
-    def __init__(self, rule: Rule, otherwise: Mediated | Denied) -> None:
+    __slots__ = ("otherwise", "rule", "then")
+
+    def __init__(self, rule: Rule, then: Disposition, otherwise: Disposition) -> None:
         self.rule = rule
+        self.then = then
         self.otherwise = otherwise
+
+    def __str__(self) -> str:
+        return " or ".join(dict.fromkeys(map(str, leaves(self))))
+
+    def describe(self) -> str:
+        """With the rules in words."""
+        rest = self.otherwise.describe() if isinstance(self.otherwise, If) else str(self.otherwise)
+        return f"{self.then} if {self.rule}, else {rest}"
 
 
 NATIVE: Final = Native()
 MEDIATED: Final = Mediated()
-Disposition = Native | Mediated | Denied | NativeIf
+
+
+class NativeIf(If):
+    """Native where `rule` holds."""
+
+    __slots__ = ()
+
+    def __init__(self, rule: Rule, otherwise: Disposition) -> None:
+        super().__init__(rule, NATIVE, otherwise)
+
+
+class MediatedIf(If):
+    """Mediated where `rule` holds."""
+
+    __slots__ = ()
+
+    def __init__(self, rule: Rule, otherwise: Disposition) -> None:
+        super().__init__(rule, MEDIATED, otherwise)
+
+
+class DeniedIf(If):
+    """Refused where `rule` holds."""
+
+    __slots__ = ()
+
+    def __init__(self, rule: Rule, errno: int, otherwise: Disposition) -> None:
+        super().__init__(rule, Denied(errno), otherwise)
+
+
+def leaves(disposition: Disposition) -> Iterator[Native | Mediated | Denied]:
+    """What may become of a call, in the order of the tests."""
+    while isinstance(disposition, If):
+        yield from leaves(disposition.then)
+        disposition = disposition.otherwise
+    yield disposition
+
+
+def decide(disposition: Disposition, args: Sequence[int]) -> Native | Mediated | Denied:
+    """What becomes of a call with these six argument registers."""
+    while isinstance(disposition, If):
+        disposition = disposition.then if disposition.rule.holds(args) else disposition.otherwise
+    return disposition
 
 
 class Row:
     """One system call."""
 
-    __slots__ = ("name", "note", "number", "standard", "strict", "support")
+    __slots__ = ("name", "note", "number", "sandbox", "standard", "strict", "support")
 
-    def __init__(self, name: str, standard: Disposition, strict: Disposition, support: str, note: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        standard: Disposition,
+        strict: Disposition,
+        sandbox: Disposition | None,
+        support: str,
+        note: str,
+    ) -> None:
         self.name = name
         self.number = NUMBERS[name]
         self.standard = standard
         self.strict = strict
+        self.sandbox = sandbox
         self.support = support
         self.note = note
 
-    def disposition(self, profile: str) -> Disposition:
+    def disposition(self, profile: str, network: str = "none") -> Disposition:
+        """Under that profile, in that network mode."""
+        if network == "sandbox" and self.sandbox is not None:
+            return self.sandbox
         return self.strict if profile == "strict" else self.standard
 
-    def refusal(self, profile: str) -> int:
-        """The errno when the sentry is asked and has no handler."""
-        found = self.disposition(profile)
-        if isinstance(found, NativeIf):
-            found = found.otherwise
-        return found.errno if isinstance(found, Denied) else ENOSYS
+    def refusal(self, profile: str, network: str = "none", args: Sequence[int] | None = None) -> int:
+        """The errno of a call that is refused, ENOSYS if it has no handler; without `args` that of the last resort."""
+        found = self.disposition(profile, network)
+        leaf = list(leaves(found))[-1] if args is None else decide(found, args)
+        return leaf.errno if isinstance(leaf, Denied) else ENOSYS
 
 
 ROWS: list[Row] = []
+"""By number."""
 
 
-def _add(names: str | Iterable[str], what: Disposition, support: str = "", note: str = "", *, strict: Disposition | None = None) -> None:
-    for name in names.split() if isinstance(names, str) else names:
-        level = support or (NONE if isinstance(what, Denied) else FULL)
-        ROWS.append(Row(name, what, strict or what, level, note))
+def _rows(
+    names: str,
+    standard: Disposition,
+    support: str = "",
+    note: str = "",
+    *,
+    strict: Disposition | None = None,
+    sandbox: Disposition | None = None,
+) -> None:
+    if not support:
+        support = NONE if isinstance(standard, Denied) else FULL
+    ROWS.extend(Row(name, standard, strict or standard, sandbox, support, note) for name in names.split())
 
 
-# ---- memory, threads, time, signals, processes: nothing is named ----
+# ---- memory ----
 
-_add(
-    "mmap mprotect munmap mremap brk madvise mincore msync mlock mlock2 munlock mlockall munlockall remap_file_pages pkey_mprotect "
-    "pkey_alloc pkey_free mseal map_shadow_stack membarrier rseq process_madvise mbind set_mempolicy get_mempolicy "
-    "set_mempolicy_home_node cachestat",
+_rows("mmap munmap mremap mprotect brk mincore msync mlock mlock2 munlock mlockall munlockall", NATIVE)
+_rows("pkey_mprotect pkey_alloc pkey_free mseal map_shadow_stack process_madvise process_mrelease", NATIVE)
+_rows(
+    "madvise",
     NATIVE,
+    strict=NativeIf(when.MADVISE, Denied(EINVAL)),
+    note="strict: no page merging (what is merged tells about other containers' memory), no injected memory errors",
 )
-_add(
-    "futex futex_waitv futex_wake futex_wait futex_requeue set_robust_list get_robust_list set_tid_address gettid getpid getppid "
-    "getpgid setpgid getpgrp getsid setsid exit exit_group wait4 waitid execve execveat fork vfork arch_prctl",
-    NATIVE,
-)
-_add(
-    "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_tgsigqueueinfo rt_sigsuspend sigaltstack "
-    "kill tkill tgkill pause alarm getitimer setitimer restart_syscall pidfd_open pidfd_send_signal pidfd_getfd",
-    NATIVE,
-)
-_add(
-    "nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times timer_create timer_settime timer_gettime "
-    "timer_getoverrun timer_delete getrusage",
-    NATIVE,
-)
-_add(
-    "sched_yield sched_setparam sched_getparam sched_setscheduler sched_getscheduler sched_get_priority_max sched_get_priority_min "
-    "sched_rr_get_interval sched_setaffinity sched_getaffinity sched_setattr sched_getattr getpriority setpriority ioprio_set ioprio_get "
-    "getcpu getrlimit setrlimit prlimit64",
-    NATIVE,
-)
-_add("ptrace process_vm_readv process_vm_writev kcmp", NATIVE, note="the pid namespace bounds whom it reaches")
-_add("getuid getgid geteuid getegid getgroups getresuid getresgid capget getrandom uname", NATIVE)
+_rows("mbind set_mempolicy get_mempolicy set_mempolicy_home_node", NATIVE, note="among the nodes of the container's cpuset")
+_rows("migrate_pages move_pages", Denied(EPERM), note="move pages that others map as well; NUMA tools report it and go on")
+_rows("remap_file_pages", Denied(ENOSYS), note="deprecated since Linux 3.16, its users take mmap")
+_rows("memfd_secret", Denied(ENOSYS), note="nobody can read such memory, and so no path in it; callers take memfd_create")
+_rows("userfaultfd", Denied(EPERM), note="holds the kernel in the middle of a copy; as with vm.unprivileged_userfaultfd=0")
 
-_CLONE_NEW = 0x80 | 0x20000 | 0x2000000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
-_add("clone", NativeIf(Zero(0, _CLONE_NEW, width=64), Denied(EPERM)), PARTIAL, "no new namespaces: EPERM")
-_add("clone3", Denied(ENOSYS, counted=False), NONE, "its flags are in memory; libraries fall back to clone")
-_add("unshare", NativeIf(Zero(0, _CLONE_NEW, width=64), Denied(EPERM)), PARTIAL, "no new namespaces: EPERM")
-_add("setns", Denied(EPERM), NONE, "a sandbox is left by nobody")
+# ---- threads and processes ----
 
-# ---- identity: the kernel's books; the sentry only learns that its cache is stale (CONTINUE) ----
+_rows("exit exit_group wait4 waitid fork vfork execve execveat arch_prctl restart_syscall", NATIVE)
+_rows("gettid getpid getppid getpgid getpgrp setpgid getsid setsid set_tid_address", NATIVE)
+_rows("set_robust_list get_robust_list futex_waitv futex_wake futex_wait futex_requeue membarrier rseq", NATIVE)
+_rows("pidfd_open pidfd_send_signal pidfd_getfd kcmp", NATIVE, note="the pid namespace bounds whom it reaches")
+_rows("process_vm_readv process_vm_writev", NATIVE, note="the pid namespace bounds whom it reaches")
+_rows("uretprobe uprobe", NATIVE, note="what the host's administrator traces with; a call of one's own is SIGILL")
+_rows(
+    "futex",
+    NATIVE,
+    strict=NativeIf(when.FUTEX_NOT_PI, Denied(ENOSYS)),
+    note="strict: no priority inheritance (FUTEX_*_PI), as without CONFIG_FUTEX_PI: libc then refuses such mutexes",
+)
+_rows(
+    "clone",
+    NativeIf(when.CLONE, Denied(EPERM)),
+    PARTIAL,
+    "no namespace of one's own, no CLONE_PARENT",
+)
+_rows("clone3", Denied(ENOSYS, counted=False), note="its flags lie in memory; libraries fall back to clone")
+_rows("unshare", NativeIf(when.UNSHARE, Denied(EPERM)), PARTIAL, "no namespace of one's own")
+_rows("setns", Denied(EPERM), note="the container's namespaces are all it has")
+_rows(
+    "ptrace",
+    NativeIf(when.PTRACE, Denied(EPERM)),
+    PARTIAL,
+    "the pid namespace bounds whom it reaches; never PTRACE_O_SUSPEND_SECCOMP",
+)
+_rows("sched_yield sched_getparam sched_setparam sched_getscheduler sched_setscheduler sched_getattr sched_setattr", NATIVE)
+_rows("sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_getaffinity sched_setaffinity", NATIVE)
+_rows("getpriority setpriority ioprio_get ioprio_set getrlimit setrlimit prlimit64 getrusage times getcpu", NATIVE)
+_rows("set_thread_area get_thread_area", Denied(ENOSYS), note="x86_64 has arch_prctl")
+_rows("modify_ldt", Denied(ENOSYS), note="16-bit segments; as without CONFIG_MODIFY_LDT_SYSCALL")
+_rows("iopl ioperm", Denied(EPERM), note="hardware ports; needs the host's CAP_SYS_RAWIO")
+_rows(
+    "personality",
+    NativeIf(when.PERSONALITY, Denied(EPERM)),
+    PARTIAL,
+    "PER_LINUX and PER_LINUX32 with UNAME26, ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC; no mapping of page zero",
+)
 
-_add(
+# ---- signals and time ----
+
+_rows("rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause", NATIVE)
+_rows("rt_sigqueueinfo rt_tgsigqueueinfo kill tkill tgkill", NATIVE, note="the pid namespace bounds whom it reaches")
+_rows("nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time alarm getitimer setitimer", NATIVE)
+_rows("timer_settime timer_gettime timer_getoverrun timer_delete", NATIVE)
+_rows(
+    "timer_create",
+    NATIVE,
+    strict=NativeIf(when.WALL_CLOCKS, Denied(EINVAL)),
+    note="strict: no clock that counts CPU time; profilers fall back to setitimer",
+)
+_rows("adjtimex", NATIVE, PARTIAL, "reading; to set it needs the host's CAP_SYS_TIME")
+_rows("clock_adjtime", NativeIf(Equal(0, time.CLOCK_REALTIME), Denied(EPERM)), PARTIAL, "reading; no clocks of devices")
+_rows("settimeofday clock_settime", Denied(EPERM), note="the host's clock; as without CAP_SYS_TIME")
+
+# ---- identity: the kernel keeps it; the sentry only learns that what it remembers is stale, and lets the call continue ----
+
+_rows("getuid geteuid getresuid getgid getegid getresgid getgroups capget", NATIVE)
+_rows(
     "setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups capset umask",
     MEDIATED,
-    note="continued: the effect is the kernel's, on the caller",
+    note="continued: the kernel makes the change, in the container's user namespace",
 )
-_PRCTL_PASS = (
-    *(1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 19, 20, 21, 22, 23, 25, 26, 27, 29, 30, 33, 34, 36, 37),
-    *(38, 39, 40, 41, 42, 45, 46, 48, 51, 52, 53, 63, 64, 65, 66, 67, 68, 70, 74, 78),
-    *(0x53564D41, 0x59616D61),  # PR_SET_VMA, PR_SET_PTRACER
-)
-_add(
+_rows("chroot", MEDIATED, note="continued: the new root lies in the caller's view")
+_rows(
     "prctl",
-    NativeIf(In(0, _PRCTL_PASS), MEDIATED),
+    NativeIf(
+        when.PRCTL,
+        MediatedIf(when.PRCTL_IDENTITY, DeniedIf(when.PRCTL_PRIVILEGED, EPERM, Denied(EINVAL))),
+    ),
     PARTIAL,
-    "keepcaps, bounding set, securebits and ambient set go to the sentry, continued; PR_SET_MM, PR_TASK_PERF_EVENTS_*, PR_SET_SYSCALL_USER_DISPATCH and unknown options: EINVAL",
+    "an allowlist; not PR_SET_MM, memory merging, speculation control, system call dispatch, core scheduling",
 )
-_add("chroot", MEDIATED, note="continued: the new root is in the caller's view")
-_add("personality", NativeIf(In(0, (0, 0xFFFFFFFF, 0x40000, 0x400000, 0x440000)), Denied(EINVAL)), PARTIAL, "PER_LINUX with ADDR_NO_RANDOMIZE or READ_IMPLIES_EXEC")
-_add("seccomp", NativeIf(AnyOf(In(0, (0, 2, 3)), AllOf(In(0, (1,)), Zero(1, 8))), Denied(EBUSY)), PARTIAL, "no listener of the workload's own: there is one already")
-_add("landlock_create_ruleset landlock_add_rule landlock_restrict_self", NATIVE)
+_rows(
+    "seccomp",
+    NativeIf(when.SECCOMP, Denied(EBUSY)),
+    PARTIAL,
+    "filters of the workload's own come on top; no listener: the kernel allows one, which is the sentry's",
+)
+_rows("landlock_create_ruleset landlock_add_rule landlock_restrict_self", NATIVE)
 
 # ---- I/O on what is held ----
 
-_add(
-    "read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range dup dup2 dup3 fstat fstatfs "
-    "ftruncate fallocate fsync fdatasync syncfs sync sync_file_range readahead fadvise64 flock fchdir fchmod fchown getdents getdents64 "
-    "sendfile splice tee vmsplice copy_file_range fsetxattr fgetxattr flistxattr fremovexattr",
-    NATIVE,
+_rows("read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek getdents getdents64", NATIVE)
+_rows("fstat fstatfs ftruncate fallocate fadvise64 readahead fsync fdatasync syncfs sync sync_file_range flock", NATIVE)
+_rows("sendfile splice tee vmsplice copy_file_range fchdir fchmod fchown", NATIVE)
+_rows("fsetxattr fgetxattr flistxattr fremovexattr", NATIVE)
+_rows("close close_range dup dup2 dup3 pipe poll ppoll select pselect6", NATIVE)
+_rows("epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2", NATIVE)
+_rows("signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime memfd_create getrandom", NATIVE)
+_rows("inotify_init inotify_init1 inotify_rm_watch", NATIVE)
+_rows("pipe2", NativeIf(when.PIPE2, Denied(ENOPKG)), PARTIAL, "no O_NOTIFICATION_PIPE; as without CONFIG_WATCH_QUEUE")
+_rows("fcntl", NativeIf(when.FCNTL, Denied(EINVAL)), PARTIAL, "an allowlist; not F_NOTIFY, whose successor is inotify")
+_rows(
+    "ioctl",
+    NativeIf(when.IOCTL, MEDIATED),
+    PARTIAL,
+    "an allowlist of terminal, descriptor, file and interface requests; never TIOCSTI, TIOCLINUX, TIOCSETD; others ENOTTY",
 )
-_add("pipe", NATIVE)
-_add("pipe2", NativeIf(In(1, (0, 0o4000, 0o2000000, 0o2004000, 0o40000, 0o44000, 0o2040000, 0o2044000)), Denied(EINVAL)), PARTIAL, "no O_NOTIFICATION_PIPE")
-_add(
-    "poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2 signalfd "
-    "signalfd4 timerfd_create timerfd_settime timerfd_gettime memfd_create inotify_init inotify_init1 inotify_rm_watch",
-    NATIVE,
+_rows(
+    "io_setup io_destroy io_getevents io_submit io_cancel io_pgetevents",
+    Denied(ENOSYS),
+    note="kernel AIO; as without CONFIG_AIO: databases fall back to threads",
 )
-_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 16, 36, 37, 38, 1024, 1025, 1027, 1028, 1029, 1030, 1031, 1032, 1033, 1034, 1035, 1036, 1037, 1038)
-_add("fcntl", NativeIf(In(1, _FCNTL), Denied(EINVAL)), PARTIAL, "no F_NOTIFY; unknown commands EINVAL")
-_IOCTL = (
-    # termios and job control; TIOCSTI, TIOCLINUX and TIOCSETD never
-    *(0x5401, 0x5402, 0x5403, 0x5404, 0x5405, 0x5406, 0x5407, 0x5408, 0x5409, 0x540A, 0x540B, 0x540C, 0x540D, 0x540E, 0x540F),
-    *(0x5410, 0x5411, 0x5413, 0x5414, 0x5415, 0x541A, 0x5420, 0x5422, 0x5424, 0x5425, 0x5429, 0x802C542A, 0x402C542B, 0x402C542C),
-    *(0x402C542D, 0x80045430, 0x40045431, 0x80045438, 0x80045439, 0x5441),
-    # FIONREAD FIONBIO FIONCLEX FIOCLEX FIOASYNC FIOQSIZE FIOSETOWN FIOGETOWN SIOCATMARK SIOCOUTQ
-    *(0x541B, 0x5421, 0x5450, 0x5451, 0x5452, 0x5460, 0x8901, 0x8902, 0x8903, 0x8904, 0x8905),
-    # SIOCGIF*: of the container's own network namespace
-    *(0x8910, 0x8912, 0x8913, 0x8915, 0x8917, 0x8919, 0x891B, 0x891D, 0x8921, 0x8927, 0x8933, 0x8942, 0x8970),
-    # FICLONE FICLONERANGE FS_IOC_GETFLAGS FS_IOC_FSGETXATTR FS_IOC_FIEMAP, epoll parameters
-    *(0x40049409, 0x4020940D, 0x80086601, 0x801C581F, 0xC020660B, 0x80088A02, 0x40088A01),
+_rows(
+    "io_uring_setup io_uring_enter io_uring_register",
+    Denied(ENOSYS),
+    note="does what other calls do, past every filter; liburing's users fall back to epoll and threads",
 )
-_add("ioctl", NativeIf(In(1, _IOCTL), MEDIATED), PARTIAL, "by number: terminals, sockets, files; the rest ENOTTY")
+_rows("cachestat", Denied(ENOSYS), note="tells what others have read of a shared file; nothing depends on it")
 
-# ---- System V and POSIX IPC: an IPC namespace of the container's own ----
+# ---- names of files ----
 
-_add("shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl", NATIVE)
-_add("mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr", NATIVE)
-
-# ---- names ----
-
-_add("open openat openat2 creat", MEDIATED, PARTIAL, "opening a terminal does not make it the controlling terminal; openat2 with O_PATH: ENOSYS")
-_add(
-    "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat chmod fchmodat fchmodat2 "
-    "chown lchown fchownat utime utimes futimesat truncate",
-    MEDIATED,
-)
-_add("mknod mknodat", MEDIATED, PARTIAL, "FIFOs, sockets and files; devices EPERM, as in any user namespace")
-_add("utimensat", NativeIf(In(1, (0,), width=64), MEDIATED))
-_add("setxattr lsetxattr getxattr lgetxattr listxattr llistxattr removexattr lremovexattr", MEDIATED)
-_add("inotify_add_watch", MEDIATED)
-_add("mount", MEDIATED, PARTIAL, "tmpfs, bind, remount and propagation, with CAP_SYS_ADMIN; others EPERM")
-_add("umount2", MEDIATED)
-_add("sysinfo", MEDIATED, note="the container's memory and uptime")
-_add(
-    "stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat chdir statfs",
+_rows("open openat openat2 creat", MEDIATED, PARTIAL, "opening a terminal does not make it the controlling one; openat2 with O_PATH: ENOSYS")
+_rows("mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat truncate", MEDIATED)
+_rows("chmod fchmodat fchmodat2 chown lchown fchownat utime utimes inotify_add_watch", MEDIATED)
+_rows("utimensat futimesat", NativeIf(when.NO_PATH, MEDIATED), note="native without a path: futimens")
+_rows("mknod mknodat", MEDIATED, PARTIAL, "FIFOs, sockets and files; devices EPERM, as in any user namespace")
+_rows("setxattr lsetxattr removexattr lremovexattr", MEDIATED)
+_rows("getcwd", NATIVE)
+_rows(
+    "stat lstat access faccessat faccessat2 readlink readlinkat statfs getxattr lgetxattr listxattr llistxattr",
     NATIVE,
     strict=MEDIATED,
-    note="native in the standard profile: it yields no object, and the kernel's view is the container's",
+    note="standard: it yields no object, and the kernel's view is the container's",
 )
-_add("getcwd", NATIVE)
-
-# ---- sockets: kernel sockets of the container's own network namespace ----
-
-_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
-_TYPE = ~0o2004000  # SOCK_NONBLOCK, SOCK_CLOEXEC
-_STREAM, _DGRAM, _RAW, _SEQPACKET = 1, 2, 3, 5
-_INET = In(0, (_AF_INET, _AF_INET6))
-_SOCKET = AnyOf(
-    AllOf(In(0, (_AF_UNIX,)), In(1, (_STREAM, _DGRAM, _RAW, _SEQPACKET), mask=_TYPE)),
-    AllOf(_INET, In(1, (_STREAM,), mask=_TYPE), In(2, (0, 6))),
-    AllOf(_INET, In(1, (_DGRAM,), mask=_TYPE), In(2, (0, 17, 1, 58))),
-    AllOf(In(0, (_AF_NETLINK,)), In(1, (_DGRAM, _RAW), mask=_TYPE), In(2, (0,))),
-)
-_add("socket", NativeIf(_SOCKET, Denied(EPROTONOSUPPORT)), PARTIAL, "UNIX, TCP, UDP, ping, rtnetlink; no raw and packet sockets")
-_add("socketpair", NativeIf(In(0, (_AF_UNIX,)), Denied(EOPNOTSUPP)))
-_add("bind connect", MEDIATED)
-_add(
-    "listen accept accept4 getsockname getpeername shutdown sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg",
+_rows(
+    "newfstatat statx",
     NATIVE,
-    note="the socket is the kernel's, in the container's network namespace",
+    strict=NativeIf(when.NO_PATH, MEDIATED),
+    note="strict: native for a descriptor without a path; with an empty path the kernel would read it again",
 )
-_SOL_SOCKET = (*range(1, 14), 15, 16, 17, 18, 19, 20, 21, 28, 29, 30, 31, 34, 35, 36, 38, 39, 41, 42, 43, 45, 46, 47, 55, 56, 57, 59, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77)
-_TCP = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 18, 23, 24, 25, 26, 30, 36, 37)
-_IP = (1, 2, 3, 4, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18, 19, 20, 21, 22, 23, 24, 32, 33, 34, 35, 36, 37, 38, 39, 40, 49, 50, 51)
-_IPV6 = (1, 2, 3, 4, 5, 7, 8, 11, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 49, 50, 51, 52, 53, 54, 55, 56, 59, 60, 61, 62, 66, 67, 70, 72, 73, 74, 75, 76, 78)
-_OPTIONS = AnyOf(
-    AllOf(In(1, (1,)), In(2, _SOL_SOCKET)),
-    AllOf(In(1, (6,)), In(2, _TCP)),
-    AllOf(In(1, (0,)), In(2, _IP)),
-    AllOf(In(1, (41,)), In(2, _IPV6)),
-    AllOf(In(1, (17,)), In(2, (1, 101, 102, 103, 104))),
-    AllOf(In(1, (58, 255)), In(2, (1,))),
-    AllOf(In(1, (270,)), In(2, (1, 2, 3, 9, 10, 11, 12))),
-)
-_NO_OPTION = "an allowlist of levels and names; no TCP_ULP, TCP_REPAIR, netfilter, socket filters"
-_add("setsockopt getsockopt", NativeIf(_OPTIONS, Denied(ENOPROTOOPT)), PARTIAL, _NO_OPTION)
-
-# ---- refused ----
-
-_add("io_uring_setup io_uring_enter io_uring_register", Denied(ENOSYS), note="liburing's users fall back to system calls")
-_add("io_setup io_destroy io_getevents io_submit io_cancel io_pgetevents", Denied(ENOSYS), note="kernel AIO: databases fall back to threads")
-_add("bpf perf_event_open", Denied(EPERM), note="as Docker refuses them")
-_add("userfaultfd", Denied(EPERM), note="as with vm.unprivileged_userfaultfd=0")
-_add("add_key request_key keyctl", Denied(ENOSYS), note="keyrings are not namespaced")
-_add("fanotify_init fanotify_mark", Denied(EPERM), note="inotify is there")
-_add("name_to_handle_at open_by_handle_at", Denied(EOPNOTSUPP), note="a handle names a file beyond the view")
-_add("fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr statmount listmount", Denied(ENOSYS), note="mount(2) is there, the newer interface not; libmount falls back")
-_add("pivot_root", Denied(EPERM), note="chroot is there")
-_add("init_module finit_module delete_module create_module query_module get_kernel_syms kexec_load kexec_file_load", Denied(EPERM), note="the host's kernel")
-_add("swapon swapoff acct quotactl quotactl_fd reboot vhangup syslog", Denied(EPERM), note="the host's")
-_add("settimeofday clock_settime clock_adjtime adjtimex", Denied(EPERM), note="the host's clock")
-_add("sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")
-_add("iopl ioperm modify_ldt", Denied(EPERM), note="hardware, 16-bit segments")
-_add("move_pages migrate_pages", Denied(EPERM), note="NUMA placement of other processes")
-_add("process_mrelease memfd_secret", Denied(ENOSYS), note="rarely there in practice; callers fall back")
-_add("lsm_get_self_attr lsm_set_self_attr lsm_list_modules", Denied(ENOSYS), note="the host's security modules")
-_add("setxattrat getxattrat listxattrat removexattrat file_getattr file_setattr", Denied(ENOSYS), note="newer spelling; libraries fall back")
-_add(
-    "uselib ustat sysfs _sysctl nfsservctl getpmsg putpmsg afs_syscall tuxcall security set_thread_area get_thread_area "
-    "lookup_dcookie epoll_ctl_old epoll_wait_old vserver",
+_rows("chdir", NATIVE, strict=MEDIATED, note="strict: continued once the path was looked at")
+_rows("mount", MEDIATED, PARTIAL, "tmpfs, bind, remount and propagation, with CAP_SYS_ADMIN; others EPERM")
+_rows("umount2", MEDIATED)
+_rows("pivot_root", Denied(EPERM), note="the root belongs to the mount tree that the sentry resolves in; chroot is there")
+_rows(
+    "open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick mount_setattr statmount listmount",
     Denied(ENOSYS),
-    note="not on x86_64, or gone from Linux",
+    note="the mount interface of Linux 5.2; libmount falls back to mount and /proc/self/mountinfo",
+)
+_rows("name_to_handle_at", Denied(EOPNOTSUPP), note="as on a file system without handles; callers compare st_dev")
+_rows("open_by_handle_at", Denied(EPERM), note="a handle opens what no path of the container leads to")
+_rows("fanotify_init fanotify_mark", Denied(EPERM), note="watches whole file systems of the host; inotify is there")
+_rows(
+    "setxattrat getxattrat listxattrat removexattrat file_getattr file_setattr",
+    Denied(ENOSYS),
+    note="paths that nobody mediates yet; libc falls back to the older calls",
+)
+
+# ---- System V and POSIX IPC: in an IPC namespace of the container's own ----
+
+_rows("shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl", NATIVE)
+_rows("mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr", NATIVE)
+
+# ---- sockets: the kernel's, in the container's network namespace, but in network mode `sandbox` ----
+
+_NO_OOB_2 = NativeIf(when.NOT_OOB_2, Denied(EOPNOTSUPP))
+_NO_OOB_3 = NativeIf(when.NOT_OOB_3, Denied(EOPNOTSUPP))
+_OOB = "strict: no out-of-band data"
+
+_rows(
+    "socket",
+    NativeIf(
+        when.SOCKET,
+        DeniedIf(
+            when.SOCKET_RAW,
+            EPERM,
+            DeniedIf(when.SOCKET_PROTOCOL, EPROTONOSUPPORT, DeniedIf(when.INET, ESOCKTNOSUPPORT, Denied(EAFNOSUPPORT))),
+        ),
+    ),
+    PARTIAL,
+    "UNIX, TCP, UDP and ping over IPv4 and IPv6, NETLINK_ROUTE; raw and packet sockets EPERM, others are not there",
+    sandbox=MEDIATED,
+)
+_rows(
+    "socketpair",
+    NativeIf(when.UNIX, DeniedIf(when.INET, EOPNOTSUPP, Denied(EAFNOSUPPORT))),
+    PARTIAL,
+    "AF_UNIX, as Linux but for TIPC",
+)
+_rows("bind connect", MEDIATED)
+_rows("listen shutdown getsockname getpeername", NATIVE, sandbox=MEDIATED)
+_rows("accept accept4", NATIVE, sandbox=NativeIf(when.NO_PEER_ADDRESS, MEDIATED))
+_rows("sendto recvfrom", NATIVE, strict=_NO_OOB_3, sandbox=NativeIf(when.NO_ADDRESS, MEDIATED), note=_OOB)
+_rows("sendmsg recvmsg", NATIVE, strict=_NO_OOB_2, sandbox=MEDIATED, note=_OOB)
+_rows("sendmmsg recvmmsg", NATIVE, strict=_NO_OOB_3, sandbox=MEDIATED, note=_OOB)
+_rows(
+    "setsockopt",
+    NativeIf(when.SETSOCKOPT, Denied(ENOPROTOOPT)),
+    PARTIAL,
+    "an allowlist of levels and names; no socket filters, TCP_ULP, _REPAIR, _FASTOPEN, netfilter, IPsec, SO_ZEROCOPY, SOL_UDP",
+    sandbox=MEDIATED,
+)
+_rows(
+    "getsockopt",
+    NativeIf(when.GETSOCKOPT, Denied(ENOPROTOOPT)),
+    PARTIAL,
+    "an allowlist of levels and names; nothing of netfilter",
+    sandbox=MEDIATED,
+)
+
+# ---- the system: what is the host's ----
+
+_rows("uname sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")
+_rows("sysinfo", MEDIATED, PARTIAL, "the container's memory, uptime and processes; load averages are zero")
+_rows("syslog", Denied(EPERM), note="the host's kernel log; dmesg reports it")
+_rows("bpf", Denied(EPERM), note="programs in the kernel; as with kernel.unprivileged_bpf_disabled=2")
+_rows("perf_event_open", Denied(EPERM), note="as with kernel.perf_event_paranoid=3; profilers fall back to timers")
+_rows("add_key request_key keyctl", Denied(ENOSYS), note="keyrings have no namespace; as without CONFIG_KEYS")
+_rows("lsm_get_self_attr lsm_set_self_attr lsm_list_modules", Denied(ENOSYS), note="the host's security modules")
+_rows("listns", Denied(ENOSYS), note="the host's namespaces; lsns reads /proc")
+_rows("init_module finit_module delete_module kexec_load kexec_file_load reboot", Denied(EPERM), note="the host's kernel")
+_rows("swapon swapoff acct quotactl quotactl_fd vhangup", Denied(EPERM), note="the host's; as without the capability")
+_rows(
+    "create_module get_kernel_syms query_module _sysctl nfsservctl uselib ustat sysfs lookup_dcookie getpmsg putpmsg "
+    "afs_syscall tuxcall security vserver epoll_ctl_old epoll_wait_old",
+    Denied(ENOSYS),
+    note="gone from Linux, or never there on x86_64",
 )
 
 ROWS.sort(key=lambda row: row.number)
-
