@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _OPEN, _OPENAT = 2, 257
 
+UNKNOWN = -1
+"""What numbers that are no system call's are counted as, all together: a workload must not be able to fill our memory."""
+
 
 class Dispatcher:
     """Handlers by number, and the threads that serve the container's listeners."""
@@ -42,7 +45,7 @@ class Dispatcher:
         self._kernel = kernel
         self._handlers = handlers
         self._denied = denied
-        self._names = names
+        self._names = {UNKNOWN: "unknown", **names}
         self._selffd = selffd
         self._servings: list[Any] = []
 
@@ -98,11 +101,11 @@ class Dispatcher:
                 return
             nr = call.nr
             task.begin(call.id, call.pid, nr, serving.tried)
-            counts[nr] = counts.get(nr, 0) + 1
             handler = handlers.get(nr)
             if handler is None:
                 self._refuse(task)
                 continue
+            counts[nr] = counts.get(nr, 0) + 1
             try:
                 outcome = handler(task)
             except OSError as e:
@@ -126,5 +129,7 @@ class Dispatcher:
     def _refuse(self, task: Task) -> None:
         nr = task.nr
         error = self._denied.get(nr, errno.ENOSYS)
+        counted = nr if nr in self._names else UNKNOWN
+        self._kernel.counts[counted] = self._kernel.counts.get(counted, 0) + 1
         self._kernel.denied("syscall", self.name(nr))
         lib.notif_send(task.listener, task.id, 0, -error, 0)

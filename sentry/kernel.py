@@ -76,7 +76,7 @@ class Kernel:
         self.chrooted = False
         """Whether any task may have a root directory of its own. Never false again."""
         self.counts: dict[int, int] = {}
-        """Mediated calls by number, but for those that a native loop answers: Dispatcher.mediated() has them all."""
+        """Mediated calls by number (-1: numbers that are no call's), but for those that a native loop answers: Dispatcher.mediated()."""
         self.missing: set[bytes] | None = None
         """Absolute paths that were opened and do not exist, where the report wants them: `pysc do` knows what the host has there."""
         self.denials: dict[tuple[str, str], int] = {}
