@@ -31,7 +31,7 @@ from sentry.abi import (
 )
 from sentry.platform import signals, wire
 from sentry.platform._native import ffi, lib
-from sentry.platform.confine import empty_mount, empty_root
+from sentry.platform.confine import empty_mount, empty_root, forbid_imports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
     if plan.readonly_root:
         check(lib.mount_setattr_(top, b"", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0, -1), "make the root read-only")
     fuse = [device, _fuse(device)] if device >= 0 else []
+    forbid_imports()  # from the image
     os.fchdir(top)
     check(lib.pivot_root_(b".", b"."), "pivot_root")
     check(lib.umount2_(b".", UMOUNT_MNT_DETACH), "leave the host's tree")

@@ -41,6 +41,7 @@ from sentry.abi import (
 )
 from sentry.platform import signals, wire
 from sentry.platform._native import lib
+from sentry.platform.confine import where
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,11 +87,9 @@ def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
         _close_except({0, 1, 2, *keep})
         work()
         code = 0
-    except BaseException:
+    except BaseException as error:
         # nobody above us is to go on with the caller's stack; with --debug stderr is the terminal or log
-        import traceback
-
-        traceback.print_exc()
+        os.write(2, f"{name}: {error!r}{where(error)}\n".encode(errors="replace"))
     finally:
         os._exit(code)
 

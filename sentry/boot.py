@@ -5,8 +5,8 @@ brings everything it will ever hold: descriptors and plain values. It joins the 
 gives up its root and capabilities, answers, and serves. It has no seccomp filter of its own yet.
 
 The mount namespace matters: to a process outside of it the kernel answers the removal of a mount point by detaching the mount, and
-not with EBUSY (fs/namespace.c:is_local_mountpoint()). Between joining it and taking the empty root nothing may be imported: names
-would be looked up in the workload's tree.
+not with EBUSY (fs/namespace.c:is_local_mountpoint()). From then on nothing can be imported: between joining it and taking the
+empty root names would be looked up in the workload's tree.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sentry.holds import Holds
 from sentry.kernel import Kernel
 from sentry.platform import signals, wire
 from sentry.platform._native import lib
-from sentry.platform.confine import empty_root
+from sentry.platform.confine import empty_root, forbid_imports
 from sentry.syscalls import load
 from sentry.vfs.proc import Proc
 
@@ -83,6 +83,7 @@ class Sentry:
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
         procfd = given["procfd"]
+        forbid_imports()
         _check(lib.setns_(given["mnt"], CLONE_NEWNS), "join the mount namespace")
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
         empty_root(given["empty"])
