@@ -2,8 +2,8 @@
 
 It is in the container's user and mount namespaces, with CAP_SYS_ADMIN there and nowhere else. It builds the tree from the
 plan that the command line made (binds arrive as detached, idmapped mounts: no host path is opened here), pivots into it, and then,
-from an empty root, makes the mounts that the sentry asks for on behalf of the workload. It dies with the container's
-first process, and takes it along when it dies itself.
+from an empty root and with a few system calls (gofer/own_calls.py), makes the mounts that the sentry asks for on behalf of the
+workload. It dies with the container's first process, and takes it along when it dies itself.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sentry.abi import (
     MS_SLAVE,
     O_DIRECTORY,
     O_PATH,
+    PR_SET_NO_NEW_PRIVS,
     UMOUNT_MNT_DETACH,
     UMOUNT_NOFOLLOW,
 )
@@ -75,9 +76,10 @@ class Plan:
         self.root_propagation = MS_PRIVATE
 
 
-def run(sock: wire.Socket, plan: Plan, init: int, procfd: int) -> None:
+def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -> None:
     """The gofer process: build the tree, answer with its descriptors, serve. `init`: pidfd of the container's first process."""
-    from gofer import systree  # while the host's files are still ours to read
+    from gofer import own_calls, systree  # while the host's files are still ours to read
+    from sentry.platform import own_filter
 
     try:
         fds = _build(plan, procfd, systree)
@@ -93,6 +95,8 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int) -> None:
         os.close(fd)
     os.fchdir(selffd)
     check(lib.capset_all(CAPABILITIES, CAPABILITIES, 0), "capset")
+    check(lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
+    own_filter.install(own_calls.CALLS, "gofer", debug=debug)
     _serve(sock, init)
 
 

@@ -348,11 +348,10 @@ class Creation:
         ours, theirs = wire.pair()
         keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns]
         keep += [fd for fd in (plan.root_fd, *(m.fd for m in plan.mounts)) if fd >= 0]
-        if self.context.options["debug"]:
+        debug = bool(self.context.options["debug"])
+        if debug:
             keep.append(2)
-        self.gofer_pid = daemon(
-            "pysc-gofer", keep, lambda: server.run(theirs, plan, self.init_pidfd, procfd)
-        )
+        self.gofer_pid = daemon("pysc-gofer", keep, lambda: server.run(theirs, plan, self.init_pidfd, procfd, debug=debug))
         theirs.close()
         self.container.state.gofer = Process.of(self.gofer_pid)
         try:

@@ -2,7 +2,7 @@
 
 It is forked before the command line reads config.json, so that its imports run on the other CPU meanwhile. Then one message
 brings everything it will ever hold: descriptors and plain values. It joins the container's user, network, IPC, UTS and mount namespaces,
-gives up its root and capabilities, answers, and serves. It has no seccomp filter of its own yet.
+gives up its root, its capabilities and all system calls but its own few (sentry/own_calls.py), answers, and serves.
 
 The mount namespace matters: to a process outside of it the kernel answers the removal of a mount point by detaching the mount, and
 not with EBUSY (fs/namespace.c:is_local_mountpoint()). From then on nothing can be imported: between joining it and taking the
@@ -32,7 +32,8 @@ from sentry.creds import ALL_CAPS, CredentialCache
 from sentry.dispatch import Dispatcher
 from sentry.holds import Holds
 from sentry.kernel import Kernel
-from sentry.platform import signals, wire
+from sentry.own_calls import CALLS
+from sentry.platform import own_filter, signals, wire
 from sentry.platform._native import lib
 from sentry.platform.confine import empty_root, forbid_imports
 from sentry.syscalls import load
@@ -109,7 +110,6 @@ class Sentry:
             self._kernel.missing = set()
         handlers, denied, names = load.by_number(message["profile"], message["network"])
         self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
-        proc.start(self._kernel)
         _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
         _check(lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
         # The bounding set of the workload is in it, since a ptrace access check compares capability sets.
@@ -119,6 +119,8 @@ class Sentry:
         signals.handle(signals.SIGINT, signals.SIG_IGN)
         gc.disable()  # a pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles
         sys.setswitchinterval(0.05)
+        own_filter.install(CALLS, "sentry", debug=message["debug"])
+        proc.start(self._kernel)
 
     def _enter_thread(self) -> None:
         self._dispatcher.enter_thread()

@@ -15,6 +15,7 @@ int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec);
 int notif_valid(int listener, uint64_t id);
 int notif_sync_wakeup(int listener);
 int filter_install(const void *program, int length, unsigned flags);
+int name_refused_calls(const char *process);
 
 /* ---- the loop of a listener ---- */
 #define NOT_TRIED ...
@@ -108,6 +109,7 @@ SOURCE = r"""
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +124,7 @@ SOURCE = r"""
 #include <sys/sysinfo.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS                 /* Linux 6.6 */
@@ -232,6 +235,28 @@ static int filter_install(const void *program, int length, unsigned flags)
 {
     struct sock_fprog p = { length, (void *)program };
     RET(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &p));
+}
+
+static char refused_by[32];
+
+static void refused(int number, siginfo_t *info, void *context)
+{
+    long long *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+    char text[160];
+    int n = snprintf(text, sizeof text, "%s: system call %d(%#llx, %#llx, %#llx) is not one of its own\n", refused_by,
+                     info->si_syscall, r[REG_RDI], r[REG_RSI], r[REG_RDX]);
+
+    (void)!write(2, text, n);
+    _exit(128 + number);
+}
+
+/* SECCOMP_RET_TRAP: say on stderr which call it was, and end. */
+static int name_refused_calls(const char *process)
+{
+    struct sigaction action = { .sa_sigaction = refused, .sa_flags = SA_SIGINFO };
+
+    snprintf(refused_by, sizeof refused_by, "%s", process);
+    RET(sigaction(SIGSYS, &action, NULL));
 }
 
 static int read_mem(int pid, uint64_t addr, char *buf, int size)

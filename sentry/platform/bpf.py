@@ -31,6 +31,8 @@ RET = 0x06  # BPF_RET | BPF_K
 NR, ARCH, IP, ARGS = 0, 4, 8, 16  # offsets in struct seccomp_data
 AUDIT_ARCH_X86_64 = 0xC000003E
 X32_BIT = 0x40000000
+NO_CALL = 0xFFFFFFFF
+"""Number -1: what a tracer writes to have a call skipped, ptrace(2)."""
 
 RET_KILL_PROCESS = 0x80000000
 RET_KILL_THREAD = 0
@@ -310,3 +312,22 @@ class Not(Rule):
 
     def __str__(self) -> str:
         return f"not {self.rule}"
+
+
+def by_number(a: Assembler, nodes: dict[int, int], default: int, x32: int, no_call: int) -> bytes:
+    """The program that goes to `nodes` by system call number, and kills the process for another architecture's call.
+
+    Nodes are those of `a`, too: `default` for numbers that are not in `nodes`, `x32` for the x32 ABI, `no_call` for NO_CALL.
+    """
+    cuts: list[tuple[int, int]] = []
+    last = max(nodes) + 1
+    for nr in range(last + 1):
+        node = nodes.get(nr, default)
+        if not cuts or cuts[-1][1] != node:
+            cuts.append((nr, node))
+    if x32 != default:
+        cuts.append((X32_BIT, x32))
+    if no_call != x32:
+        cuts.append((NO_CALL, no_call))
+    search = a.load(NR, a.search(cuts))
+    return a.program(a.load(ARCH, a.jump(JEQ, AUDIT_ARCH_X86_64, search, a.ret(RET_KILL_PROCESS))))

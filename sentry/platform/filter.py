@@ -1,4 +1,4 @@
-"""Seccomp filters: the workload's, from the system call table, and the allowlists that our own processes lock themselves in with.
+"""The workload's seccomp filter, from the system call table.
 
 Man page: seccomp(2). A number is found by binary search. For calls that are always native that hardly matters: since Linux
 5.11 the kernel recognises them when a filter is loaded and does not run it for them (seccomp_is_const_allow()).
@@ -13,28 +13,11 @@ from __future__ import annotations
 
 from errno import ENOSYS
 
-from sentry.platform.bpf import (
-    ARCH,
-    AUDIT_ARCH_X86_64,
-    JEQ,
-    NR,
-    RET_ALLOW,
-    RET_ERRNO,
-    RET_KILL_PROCESS,
-    RET_USER_NOTIF,
-    X32_BIT,
-    Assembler,
-)
-from sentry.syscalls.numbers import NUMBERS
+from sentry.platform.bpf import RET_ALLOW, RET_ERRNO, RET_USER_NOTIF, Assembler, by_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sentry.platform.bpf import Rule
     from sentry.syscalls.table import Disposition
-
-_NO_CALL = 0xFFFFFFFF
 
 
 def program(profile: str, network: str = "none") -> bytes:
@@ -43,15 +26,7 @@ def program(profile: str, network: str = "none") -> bytes:
 
     a = Assembler()
     nodes = {row.number: _node(a, row.disposition(profile, network)) for row in ROWS}
-    return _filter(a, nodes, a.ret(RET_USER_NOTIF), a.ret(RET_ERRNO | ENOSYS), a.ret(RET_ALLOW))
-
-
-def allowlist(calls: Mapping[str, Rule | None], default: int = RET_KILL_PROCESS) -> bytes:
-    """struct sock_filter[] that allows these calls, with a rule only where it holds. `default` is the answer to the rest."""
-    a = Assembler()
-    no, yes = a.ret(default), a.ret(RET_ALLOW)
-    nodes = {NUMBERS[name]: yes if rule is None else rule.compile(a, yes, no) for name, rule in calls.items()}
-    return _filter(a, nodes, no, no, no)
+    return by_number(a, nodes, a.ret(RET_USER_NOTIF), a.ret(RET_ERRNO | ENOSYS), a.ret(RET_ALLOW))
 
 
 def surface(profile: str, network: str = "none") -> dict[str, int]:
@@ -79,19 +54,3 @@ def _node(a: Assembler, disposition: Disposition) -> int:
     if isinstance(disposition, Denied) and not disposition.counted:
         return a.ret(RET_ERRNO | disposition.errno)
     return a.ret(RET_USER_NOTIF)
-
-
-def _filter(a: Assembler, nodes: dict[int, int], default: int, x32: int, no_call: int) -> bytes:
-    """Dispatch by architecture and number to `nodes`."""
-    cuts: list[tuple[int, int]] = []
-    last = max(nodes) + 1
-    for nr in range(last + 1):
-        node = nodes.get(nr, default)
-        if not cuts or cuts[-1][1] != node:
-            cuts.append((nr, node))
-    if x32 != default:
-        cuts.append((X32_BIT, x32))
-    if no_call != x32:
-        cuts.append((_NO_CALL, no_call))
-    by_number = a.load(NR, a.search(cuts))
-    return a.program(a.load(ARCH, a.jump(JEQ, AUDIT_ARCH_X86_64, by_number, a.ret(RET_KILL_PROCESS))))

@@ -73,7 +73,7 @@ class Proc:
         )
 
     def start(self, kernel: Kernel) -> None:
-        """Serve the generated files. Before the process gives up its privileges, after it has joined the user namespace."""
+        """Serve the generated files, on a thread that has no more privileges than the caller has by then."""
         if self._device >= 0:
             Server(self._device, procfs.Tree(self.view), lambda e: kernel.say("/proc: %r", e), int(time.time())).start()
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import pickle
 import random
@@ -11,6 +10,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 import pytest
+from boundaries import EDGES, U32, U64, boundary_calls
 from bpf_vm import check, constant_allow, execute
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,8 +24,6 @@ from sentry.platform.bpf import (
     RET_KILL_PROCESS,
     RET_USER_NOTIF,
     X32_BIT,
-    Equal,
-    In,
     sock_filter,
 )
 from sentry.syscalls.numbers import NUMBERS
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from sentry.platform.bpf import Rule
     from sentry.syscalls.table import Disposition, Row
 
-U32 = (1 << 32) - 1
-U64 = (1 << 64) - 1
 BY_NAME = {row.name: row for row in ROWS}
 VARIANTS = [(profile, network) for profile in PROFILES for network in NETWORKS]
 PROGRAMS: dict[tuple[str, str], list[Instruction]] = {v: check(filters.program(*v)) for v in VARIANTS}
@@ -60,37 +56,11 @@ def rules_of(disposition: Disposition) -> Iterator[Rule]:
         disposition = disposition.otherwise
 
 
-def near(value: int, mask: int) -> set[int]:
-    """Registers around `value`: neighbours, single bits, garbage where the mask or the width says that nobody looks."""
-    plain = {value, value - 1, value + 1, value ^ mask, value | ~mask & U32, *(value ^ 1 << bit for bit in (0, 3, 15, 31))}
-    garbage = {v & U32 | high for v in plain for high in (0, 1 << 32, 1 << 63, U32 << 32)}
-    return {v & U64 for v in plain | garbage}
-
-
-EDGES = {0, 1, (1 << 31) - 1, 1 << 31, U32, 1 << 32, 1 << 63, U64, -100 & U64}
-
-
-def boundary_calls(disposition: Disposition) -> Iterator[tuple[int, ...]]:
-    """Each argument at all its boundary values, with the others at each value that a rule names."""
-    exact: list[set[int]] = [{0, U64} for _ in range(6)]
-    full: list[set[int]] = [set(EDGES) for _ in range(6)]
-    for word in (word for rule in rules_of(disposition) for word in rule.words()):
-        exact[word.arg] |= set(word.values)
-        full[word.arg] |= {r for value in word.values for r in near(value, word.mask)}
-        full[word.arg] |= {1 << bit for bit in range(64) if word.mask >> bit & 1 and len(word.values) == 1}
-    used = [arg for arg in range(6) if len(exact[arg]) > 2] or [0]
-    for arg in used:
-        others = [exact[a] if a in used and a != arg else {0} for a in range(6)]
-        for call in itertools.product(*others):
-            for register in full[arg]:
-                yield (*call[:arg], register, *call[arg + 1 :])
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_each_row_at_the_boundaries_of_its_rules(row: Row) -> None:
     for variant in VARIANTS:
         disposition = row.disposition(*variant)
-        for args in boundary_calls(disposition):
+        for args in boundary_calls(rules_of(disposition)):
             got = execute(PROGRAMS[variant], row.number, AUDIT_ARCH_X86_64, args)[0]
             assert got == returned(disposition, args), (variant, [hex(a) for a in args])
 
@@ -146,33 +116,6 @@ def test_the_attack_surface() -> None:
     standard, strict = filters.surface("standard"), filters.surface("strict")
     assert strict["native"] < standard["native"]
     assert strict["denied"] == standard["denied"]
-
-
-# ---- allowlists of our own processes ----
-
-
-def test_an_allowlist() -> None:
-    program = check(filters.allowlist({"read": None, "ioctl": In(1, (1, 2)), "kill": Equal(1, 9)}))
-
-    def decision(name: str, *args: int, arch: int = AUDIT_ARCH_X86_64) -> int:
-        return execute(program, NUMBERS[name], arch, (*args, 0, 0, 0, 0, 0, 0)[:6])[0]
-
-    assert decision("read") == decision("ioctl", 0, 2) == decision("kill", 1, 9) == RET_ALLOW
-    refused = {decision("write"), decision("ioctl", 0, 3), decision("kill", 9, 1), decision("listns"), decision("open")}
-    assert refused == {decision("read", arch=AUDIT_ARCH_I386)} == {RET_KILL_PROCESS}
-    for nr in (X32_BIT, X32_BIT | NUMBERS["read"], U32, 471):
-        assert execute(program, nr, AUDIT_ARCH_X86_64, [0] * 6)[0] == RET_KILL_PROCESS
-
-
-def test_an_allowlist_with_another_answer() -> None:
-    program = check(filters.allowlist({"read": None}, RET_ERRNO | errno.EPERM))
-    assert execute(program, NUMBERS["write"], AUDIT_ARCH_X86_64, [0] * 6)[0] == RET_ERRNO | errno.EPERM
-    assert execute(program, 0, AUDIT_ARCH_I386, [0] * 6)[0] == RET_KILL_PROCESS
-
-
-def test_an_allowlist_knows_its_calls() -> None:
-    with pytest.raises(KeyError):
-        filters.allowlist({"raed": None})
 
 
 # ---- the kernel ----

@@ -1,0 +1,94 @@
+"""The system calls that a sentry makes once it serves: its own seccomp filter, see sentry/platform/own_filter.py.
+
+No execve, no process of its own, no socket but those it was given or takes from a caller, no ptrace, no mount, no namespace, no module,
+no bpf, nothing executable in memory. Each family stands where the handlers of the same name are (sentry/syscalls); libc decides which
+of two spellings of a call it makes.
+"""
+
+from __future__ import annotations
+
+from sentry.platform.bpf import AnyOf, Equal, In
+from sentry.platform.own_filter import PROCESS, THREADS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sentry.platform.own_filter import Calls
+
+_NOTIFICATION = {
+    "SECCOMP_IOCTL_NOTIF_RECV": 0xC0502100,
+    "SECCOMP_IOCTL_NOTIF_SEND": 0xC0182101,
+    "SECCOMP_IOCTL_NOTIF_ID_VALID": 0x40082102,
+    "SECCOMP_IOCTL_NOTIF_ADDFD": 0x40182103,
+}
+_RARE_REQUESTS = {
+    "SECCOMP_IOCTL_NOTIF_SET_FLAGS": 0x40082104,
+    "FIONBIO": 0x5421,  # os.set_blocking()
+    "FIOCLEX": 0x5451,  # os.set_inheritable()
+    "TCGETS": 0x5401,  # Python asks it of each file that it opens: sources, to show an error
+}
+
+CALLS: Calls = {
+    **PROCESS,
+    **THREADS,
+    "ioctl": AnyOf(In(1, _NOTIFICATION), In(1, _RARE_REQUESTS)),
+    "fcntl": In(1, {"F_SETFD": 2, "F_GETFL": 3, "F_SETFL": 4, "F_DUPFD_CLOEXEC": 1030, "F_ADD_SEALS": 1033}),
+    # the caller: its memory, descriptors, CPU; its end, by a bug of ours, the gofer's death or RLIMIT_FSIZE
+    "process_vm_readv": None,
+    "process_vm_writev": None,
+    "pidfd_open": None,
+    "pidfd_getfd": None,
+    "sched_setaffinity": None,
+    "kill": Equal(1, 9),
+    "pidfd_send_signal": Equal(1, 9),
+    "tgkill": In(2, {"SIGUSR1": 10, "SIGXFSZ": 25}),  # SIGUSR1: our own threads, out of a held call
+    # identity of a thread that acts for a caller: sentry/creds.py
+    "capget": None,
+    "capset": None,
+    "setgroups": None,
+    "setfsuid": None,
+    "setfsgid": None,
+    "umask": None,
+    "unshare": Equal(0, 0x200, width=64),  # CLONE_FS
+    "fchdir": None,
+    # names: sys_open, sentry/vfs
+    "openat2": None,
+    "read": None,
+    "fstat": None,
+    "openat": None,
+    "newfstatat": None,
+    "statx": None,
+    "readlink": None,
+    "readlinkat": None,
+    "fstatfs": None,
+    "getdents64": None,
+    "lseek": None,
+    "readv": None,  # of the FUSE device
+    "memfd_create": None,  # generated files, where there is no FUSE
+    # sys_dir
+    "mkdirat": None,
+    "mknodat": None,
+    "unlinkat": None,
+    "renameat2": None,
+    "linkat": None,
+    "symlinkat": None,
+    # sys_attr
+    "chmod": None,
+    "fchmodat2": None,
+    "chown": None,
+    "utimensat": None,
+    "truncate": None,
+    "setxattr": None,
+    "getxattr": None,
+    "listxattr": None,
+    "removexattr": None,
+    # sys_stat, sys_misc
+    "statfs": None,
+    "faccessat2": None,
+    "inotify_add_watch": None,
+    # sys_socket, and the control socket
+    "bind": None,
+    "connect": None,
+    "getsockopt": None,
+    "getsockname": None,
+    "accept4": None,
+}
