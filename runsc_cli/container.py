@@ -472,8 +472,8 @@ class Creation:
         """--debug: what the sentry has mediated and denied, on stderr."""
         counts = report.get("mediated", {})
         total = sum(counts.values())
-        busiest = sorted(counts.items(), key=lambda item: -item[1])[:12]
-        self.warn(f"mediated {total} system calls: " + " ".join(f"{name} {count}" for name, count in busiest))
+        ordered = sorted(counts.items(), key=lambda item: -item[1])
+        self.warn(f"mediated {total} system calls: " + ", ".join(f"{name} {count}" for name, count in ordered))
         for kind, what, count in report.get("denied", []):
             self.warn(f"denied {kind} {what} ({count} times)")
 
@@ -489,7 +489,7 @@ class Creation:
 def _import_the_rest() -> None:
     """What the next steps need, ours and the gofer's: there is a CPU to spare while the kernel makes the namespaces."""
     import gofer.systree  # noqa: F401
-    import runsc_cli.executable
+    import runsc_cli.executable  # noqa: F401
     import sentry.platform.filter_cache  # noqa: F401
 
 

@@ -227,7 +227,7 @@ class _Container:
         plan.masked = list(self._options.masked)
         self._gofer, theirs = wire.pair()
         keep = [2, theirs.fileno(), procfd, self._init, user, mount, *(m.fd for m in plan.mounts if m.fd >= 0)]
-        self._pids.append(daemon("test-gofer", keep, lambda: server.run(theirs, plan, self._init, procfd)))
+        self._pids.append(daemon("test-gofer", keep, lambda: server.run(theirs, plan, self._init, procfd, debug=False)))
         theirs.close()
         for m in plan.mounts:
             if m.fd >= 0:
