@@ -109,6 +109,17 @@ class Mount:
             self.fd = -1
 
 
+    def share(self) -> None:
+        """Make it shared once more, as root of the tree has it now: in a locked copy of the mount namespace it is a slave."""
+        what = f"share {self.destination!r}"
+        fd = check(below(AT_FDCWD, self.destination), what)
+        try:
+            flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0)
+            check(lib.mount_setattr_(fd, b"", flags, 0, 0, self.propagation, -1), what)
+        finally:
+            os.close(fd)
+
+
 def new_filesystem(type: str, data: tuple[str, ...], what: str, attrs: int = 0) -> int:
     """A detached mount of a new file system; `data` are key=value or key options."""
     context = check(lib.fsopen_(type.encode(), FSOPEN_CLOEXEC), what)
@@ -254,7 +265,7 @@ def mask(root: int, path: str) -> None:
     try:
         if S_ISDIR(os.fstat(target).st_mode):
             attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-            fd = new_filesystem("tmpfs", ("size=0",), what, attrs)
+            fd = new_filesystem("tmpfs", ("source=tmpfs", "size=0"), what, attrs)
         else:
             fd = clone(AT_FDCWD, "/dev/null", False, what)
         try:

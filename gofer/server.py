@@ -20,9 +20,13 @@ from sentry.abi import (
     CAP_SYS_ADMIN,
     CLONE_NEWNS,
     CLONE_NEWUSER,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
     MS_REC,
+    MS_SHARED,
     MS_SLAVE,
     O_DIRECTORY,
     O_PATH,
@@ -101,8 +105,8 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
 
 
 def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
-    """The mount tree. Returns descriptors: the root, an empty mount, /proc without what is mounted on it, and where the host has
-    FUSE its device and the root of its mount."""
+    """The mount tree. Returns descriptors: the root, an empty mount, /proc without what is mounted on it, the mount namespace, and
+    where the host has FUSE its device and the root of its mount."""
     check(lib.setns_(plan.userns, CLONE_NEWUSER), "join the user namespace")
     # /dev/fuse has to be opened in the user namespace that mounts it, and may be root's alone: here we are in that
     # namespace and have the host's uid still.
@@ -125,7 +129,7 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
         os.symlink(text, path.strip("/"), dir_fd=top)
     for mount in plan.mounts:
         if mount.type == "sysfs":
-            mount.fd = _sys_tree(systree.nodes(procfd))
+            mount.fd = _sys_tree(systree.nodes(procfd), mount.data)
             mount.attr_set |= MOUNT_ATTR_RDONLY
         mount.attach(top)
     populate_dev(top)
@@ -143,20 +147,36 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
     os.fchdir(top)
     check(lib.pivot_root_(b".", b"."), "pivot_root")
     check(lib.umount2_(b".", UMOUNT_MNT_DETACH), "leave the host's tree")
-    os.chdir("/")
+    os.close(top)
+    locked = _lock(plan, procfd)
+    return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, locked, *fuse]
+
+
+def _lock(plan: Plan, procfd: int) -> int:
+    """Lock the mounts of the plan: nobody in the container, CAP_SYS_ADMIN or not, removes a mask or makes writable what is read-only.
+
+    The kernel does it where a mount namespace is copied into another user namespace, and on the way cuts off that mounts made
+    in it reach the peers of a shared mount. We move into the copy, which is returned: the container lives there.
+    """
+    locked = check(lib.locked_mount_namespace(procfd), "lock the mounts")
+    check(lib.setns_(locked, CLONE_NEWNS), "join the locked mount namespace")
+    for mount in plan.mounts:
+        if mount.propagation == MS_SHARED:
+            mount.share()
     check(lib.mount_(ffi.NULL, b"/", ffi.NULL, plan.root_propagation, ffi.NULL), "propagation of '/'")
-    return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, *fuse]
+    return locked
 
 
 def _fuse(device: int) -> int:
     """A detached mount of the files that the sentry generates: sentry/vfs/serve.py."""
     options = (f"fd={device}", "rootmode=40000", "user_id=0", "group_id=0", "allow_other", "default_permissions")
-    return new_filesystem("fuse", ("source=proc", *options), "mount the sentry's files")
+    attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    return new_filesystem("fuse", ("source=proc", *options), "mount the sentry's files", attrs)
 
 
-def _sys_tree(nodes: dict[bytes, Node]) -> int:
-    """A detached tmpfs that holds the generated /sys."""
-    fd = new_filesystem("tmpfs", ("mode=555", "size=1m"), "mount the generated /sys")
+def _sys_tree(nodes: dict[bytes, Node], data: tuple[str, ...]) -> int:
+    """A detached tmpfs, with mount options `data`, that holds the generated /sys."""
+    fd = new_filesystem("tmpfs", (*data, "size=1m"), "mount the generated /sys")
     for path, content in nodes.items():
         if content is None:
             os.mkdir(path, 0o555, dir_fd=fd)

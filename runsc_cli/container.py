@@ -14,10 +14,10 @@ import os
 from gofer import server
 from runsc_cli import launch
 from runsc_cli.capabilities import mask
-from runsc_cli.cgroups import leaf
+from runsc_cli.cgroups import devices, leaf
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError
 from runsc_cli.process import Process
-from runsc_cli.stage.program import Program, Stage, StageError
+from runsc_cli.stage.program import Passed, Program, Stage, StageError
 from runsc_cli.state import CREATED, RUNNING, STOPPED
 from runsc_cli.teardown import destroy
 from sentry.abi import (
@@ -39,6 +39,7 @@ from sentry.abi import (
     PR_SET_NAME,
     PR_SET_PDEATHSIG,
 )
+from sentry.devices import READ, WRITE, Rule
 from sentry.platform import signals, wire
 from sentry.platform._native import lib
 from sentry.platform.confine import where
@@ -135,6 +136,7 @@ class Creation:
         "context",
         "gofer_pid",
         "init_pidfd",
+        "mntns",
         "root",
         "sentry_pid",
         "stage",
@@ -149,6 +151,7 @@ class Creation:
         self.cgroup: Cgroup | None = None
         self.gofer_pid = -1
         self.init_pidfd = -1
+        self.mntns = -1
         self.root = -1
         self.stage: Stage | None = None
         self.sentry_pid, self._sentry_sock = self._fork_sentry()
@@ -258,8 +261,6 @@ class Creation:
             except OSError as e:
                 raise HostError("open", ns.path, e) from None
             paths.append(fd)
-            from runsc_cli.stage.program import Passed
-
             p.call("setns", Passed(fd), NAMESPACES[ns.type], what=f"join the {ns.type} namespace {ns.path!r}")
         p.call("unshare", CLONE_NEWUSER, what="make a user namespace")
         stage.run(p) if born is None else stage.fork(p, born)
@@ -339,7 +340,7 @@ class Creation:
         plan.root_propagation = mount_plan.PROPAGATION[spec.linux.rootfs_propagation.removeprefix("r")]
         plan.cwd = spec.process.cwd
         gofer_sock, root, made = self._fork_gofer(plan, procfd)
-        for fd in (plan.root_fd, *(m.fd for m in plan.mounts)):
+        for fd in (namespaces.pop("mount"), plan.root_fd, *(m.fd for m in plan.mounts)):
             if fd >= 0:
                 os.close(fd)
         self._boot_sentry(spec, namespaces, procfd, gofer_sock, root, made, view is not None)
@@ -378,10 +379,10 @@ class Creation:
             "control": control.fileno(),
         }
         given.update({_NS_FILES[kind]: fd for kind, fd in namespaces.items()})
-        given.update(zip(("empty", "bare_proc", "fuse", "fuse_root"), made, strict=False))
+        given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
         if self.context.options["debug"]:
             given["log"] = 2
-        caps = spec.process.capabilities
+        caps, resources = spec.process.capabilities, spec.linux.resources
         message = {
             "fds": list(given),
             "profile": self.container.state.profile,
@@ -392,6 +393,7 @@ class Creation:
             "no_new_privs": spec.process.no_new_privileges,
             "born": self.born,
             "bounding": mask(caps.bounding) if caps else 0,
+            "devices": [rule.plain() for rule in (*_terminals(), *devices.rules(resources.devices if resources else ()))],
             "init": self.stage.pid if self.stage else 0,
         }
         try:
@@ -399,11 +401,12 @@ class Creation:
         except wire.Closed:
             raise PyscError("the sentry ended while it started; --debug shows why") from None
         for name, fd in given.items():
-            if name not in ("init", "gofer", "control", "root", "log"):
+            if name not in ("init", "gofer", "control", "root", "mnt", "log"):
                 os.close(fd)
         gofer.close()
         control.close()
         self.root = root
+        self.mntns = given["mnt"]
 
     def _expect_ok(self, what: str) -> None:
         try:
@@ -435,6 +438,7 @@ class Creation:
         os.close(self.root)
         launch.host_settings(stage.pid, process)
         p = Program()
+        p.call("setns", Passed(self.mntns), CLONE_NEWNS, what="join the mount namespace that the gofer has made")
         master = launch.terminal(p, process, console=True) if process.terminal else None
         cwd = launch.limits(p, process)
         state = self.container.state
@@ -443,6 +447,7 @@ class Creation:
         launch.identity(p, process)
         launch.execute(p, path, process, preserve_fds, fifo)
         stage.send(p)
+        os.close(self.mntns)
         if master is not None:
             number = stage.answer()[master.index]
             self.console_master = stage.take_fd(number)
@@ -491,6 +496,12 @@ def _import_the_rest() -> None:
     import gofer.systree  # noqa: F401
     import runsc_cli.executable  # noqa: F401
     import sentry.platform.filter_cache  # noqa: F401
+
+
+def _terminals() -> list[Rule]:
+    """Device rules for our own terminals: the workload has them as stdio, and may name them /dev/stderr."""
+    nodes = {os.fstat(fd).st_rdev for fd in range(3) if os.isatty(fd)}
+    return [Rule(True, "c", os.major(node), os.minor(node), READ | WRITE) for node in nodes]
 
 
 def _own_procfs() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from stat import S_ISCHR
 
 from gofer.mounts import Mount
 from runsc_cli import mount_options
@@ -18,7 +19,9 @@ from sentry.abi import (
     AT_FDCWD,
     AT_RECURSIVE,
     MOUNT_ATTR_IDMAP,
+    MOUNT_ATTR_NODEV,
     MS_BIND,
+    MS_NODEV,
     MS_PRIVATE,
     MS_REC,
     MS_SHARED,
@@ -79,6 +82,7 @@ def mounts(
         data = (*options.superblock, *options.parameters) if mount.type == kind else ("mode=555", "size=0")
         if mount.type == "mqueue":
             data = ()
+        data = (*_source(mount), *data)
         planned.append(
             Mount(
                 mount.type if mount.type == "sysfs" else kind,
@@ -93,6 +97,11 @@ def mounts(
     return planned
 
 
+def _source(mount: SpecMount) -> tuple[str, ...]:
+    """The option that gives a file system without a device the name under which mountinfo shows it."""
+    return (f"source={mount.source}",) if mount.source else ()
+
+
 def _bind(
     mount: SpecMount,
     options: mount_options.MountOptions,
@@ -104,6 +113,9 @@ def _bind(
     source = os.path.join(bundle, mount.source)
     recursive = bool(options.flags & MS_REC)
     fd = detached(source, userns, recursive, warn, f"{field}.source")
+    asked = (options.flags | options.cleared) & MS_NODEV or (options.recursive_set | options.recursive_clear) & MOUNT_ATTR_NODEV
+    if not asked and not S_ISCHR(os.fstat(fd).st_mode):
+        _no_devices(fd, f"{field}.source")
     return Mount(
         "bind",
         mount.target,
@@ -115,13 +127,24 @@ def _bind(
     )
 
 
+def _no_devices(fd: int, field: str) -> None:
+    """Device nodes that lie in what is shown cannot be opened: whoever made the image or volume does not give away the host's.
+
+    To show devices is to bind one by its own name, or to ask for it with the option "dev".
+    """
+    error = lib.mount_setattr_(fd, b"", AT_EMPTY_PATH | AT_RECURSIVE, MOUNT_ATTR_NODEV, 0, 0, -1)
+    if error < 0:
+        os.close(fd)
+        raise SpecError(field, f"mount it nodev: {os.strerror(-error).lower()}")
+
+
 def stage_mounts(spec: Spec) -> list[tuple[int, str, tuple[str, ...]]]:
     """(index, type, data options) of the mounts that the stage has to make."""
     found = []
     for i, mount in enumerate(spec.mounts):
         if mount.type in STAGE_TYPES:
             data = mount_options.parse(mount.options).parameters
-            found.append((i, mount.type, data if mount.type == "proc" else ()))
+            found.append((i, mount.type, (*_source(mount), *(data if mount.type == "proc" else ()))))
     return found
 
 
@@ -130,4 +153,6 @@ def rootfs(spec: Spec, bundle: str, userns: int, warn: Callable[[str], None]) ->
     path = os.path.join(bundle, spec.root.path)
     if not os.path.isdir(path):
         raise PyscError(f"rootfs ({os.path.abspath(path)}) does not exist" if not os.path.exists(path) else f"rootfs {path!r} is not a directory")
-    return detached(path, userns, False, warn, "root.path")
+    fd = detached(path, userns, False, warn, "root.path")
+    _no_devices(fd, "root.path")
+    return fd

@@ -29,6 +29,7 @@ from sentry.abi import (
     PR_SET_NO_NEW_PRIVS,
 )
 from sentry.creds import ALL_CAPS, CredentialCache
+from sentry.devices import Rule
 from sentry.dispatch import Dispatcher
 from sentry.holds import Holds
 from sentry.kernel import Kernel
@@ -103,6 +104,7 @@ class Sentry:
             holds=holds,
             gofer=GoferClient(wire.Socket(fileno=given["gofer"])),
             view=proc.view,
+            devices=[Rule(*rule) for rule in message["devices"]],
             log=log,
             debug=message["debug"],
         )

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import sys
 
+from sentry.devices import DEFAULT
 from sentry.platform.confine import where
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TextIO
 
     from gofer.client import GoferClient
     from sentry.creds import CredentialCache
+    from sentry.devices import Rule
     from sentry.holds import Holds
     from sentry.vfs.proc import Proc
     from sentry.vfs.procview import ProcView
@@ -34,6 +37,7 @@ class Kernel:
         "credentials",
         "debug",
         "denials",
+        "devices",
         "gofer",
         "holds",
         "log",
@@ -58,6 +62,7 @@ class Kernel:
         holds: Holds,
         gofer: GoferClient,
         view: ProcView,
+        devices: Sequence[Rule] = DEFAULT,
         log: TextIO = sys.stderr,
         debug: bool = False,
     ) -> None:
@@ -72,6 +77,8 @@ class Kernel:
         self.holds = holds
         self.gofer = gofer
         self.view = view
+        self.devices = devices
+        """Rules for the character devices that we open for the workload."""
         self.log = log
         self.debug = debug
         # changed while running, each by single dict or attribute operations

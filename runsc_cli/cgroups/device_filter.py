@@ -10,16 +10,17 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from runsc_cli.cgroups.devices import ANY, FIELD
+from runsc_cli.cgroups.devices import FIELD
 from runsc_cli.cgroups.hierarchy import UNIFIED
 from runsc_cli.cgroups.write import Refused
 from runsc_cli.errors import strerror
+from sentry.devices import ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runsc_cli.cgroups.devices import Rule
+    from sentry.devices import Rule
 
 bpf_insn = Struct("<BBhi")  # code, registers (source << 4 | destination), jump offset, immediate
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from runsc_cli.cgroups.write import Write
 from runsc_cli.errors import SpecError
+from sentry.devices import ALL, ANY, DEFAULT, MKNOD, READ, WRITE, Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,43 +20,7 @@ if TYPE_CHECKING:
     Node = tuple[str, int, int]
 
 FIELD = "linux.resources.devices"
-MKNOD, READ, WRITE = 1, 2, 4  # BPF_DEVCG_ACC_*, linux/bpf.h
 _ACCESS = {"m": MKNOD, "r": READ, "w": WRITE}
-_ALL = MKNOD | READ | WRITE
-ANY = -1  # as major or minor
-
-
-class Rule:
-    """`kind`: "b", "c", or "a" for every device in every way. `access`: a set of bits."""
-
-    __slots__ = ("access", "allow", "kind", "major", "minor")
-
-    def __init__(self, allow: bool, kind: str, major: int, minor: int, access: int) -> None:
-        self.allow = allow
-        self.kind = kind
-        self.major = major
-        self.minor = minor
-        self.access = access
-
-    def matches(self, kind: str, major: int, minor: int) -> bool:
-        return self.kind in ("a", kind) and self.major in (ANY, major) and self.minor in (ANY, minor)
-
-
-def _default() -> list[Rule]:
-    """Any node may be made; used may be what config-linux.md calls the default devices, and terminals of the container."""
-    rules = [Rule(True, kind, ANY, ANY, MKNOD) for kind in "cb"]
-    for major, minor in (
-        (1, 3),  # null
-        (1, 5),  # zero
-        (1, 7),  # full
-        (1, 8),  # random
-        (1, 9),  # urandom
-        (5, 0),  # tty
-        (5, 2),  # ptmx
-        (136, ANY),  # pts/*
-    ):
-        rules.append(Rule(True, "c", major, minor, _ALL))
-    return rules
 
 
 def rules(config: Iterable[DeviceRule]) -> list[Rule]:
@@ -68,22 +33,10 @@ def rules(config: Iterable[DeviceRule]) -> list[Rule]:
         major = ANY if rule.major is None else rule.major
         minor = ANY if rule.minor is None else rule.minor
         kinds = rule.type or "a"
-        if kinds == "a" and (major, minor, access) != (ANY, ANY, _ALL):
+        if kinds == "a" and (major, minor, access) != (ANY, ANY, ALL):
             kinds = "cb"
         out += [Rule(rule.allow, kind, major, minor, access) for kind in kinds]
-    return out + _default()
-
-
-def allows(rules: list[Rule], kind: str, major: int, minor: int, access: int) -> bool:
-    """The decision: what the version 2 program, and the version 1 lists, have to agree with."""
-    for rule in reversed(rules):
-        if rule.matches(kind, major, minor) and rule.access & access:
-            if not rule.allow:
-                return False
-            access &= ~rule.access
-            if not access:
-                return True
-    return False
+    return [*out, *DEFAULT]
 
 
 def v1_writes(rules: list[Rule]) -> list[Write]:

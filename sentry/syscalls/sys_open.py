@@ -34,6 +34,7 @@ from sentry.abi import (
     O_VALID,
     RESOLVE_ALL,
 )
+from sentry.devices import READ, WRITE, allows
 from sentry.kernel import MAX_DENIALS
 from sentry.platform._native import ffi, lib
 from sentry.syscalls.registry import Dirfd, Flags, Mode, Ptr, Size, syscall
@@ -122,12 +123,27 @@ def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
     if kind == S_IFBLK:
         os.close(fd)
         raise OSError(errno.EACCES, "block device")
+    if kind == S_IFCHR:
+        _check_device(task, fd, flags)
     if kind == S_IFCHR and task.opened.rdev == _DEV_TTY:
         os.close(fd)
         fd = _controlling_terminal(task, flags)
     if not flags & O_NONBLOCK:
         os.set_blocking(fd, True)
     return Fd(fd, cloexec)
+
+
+def _check_device(task: Task, fd: int, flags: int) -> None:
+    """The device rules of the container. Raises EPERM, as the devices cgroup would, having closed `fd`.
+
+    The second wall: what an image brings cannot be opened at all, since its mounts are nodev.
+    """
+    access = (READ, WRITE, READ | WRITE, READ | WRITE)[flags & O_ACCMODE]
+    major, minor = os.major(task.opened.rdev), os.minor(task.opened.rdev)
+    if not allows(task.kernel.devices, "c", major, minor, access):
+        os.close(fd)
+        task.kernel.denied("open", f"character device {major}:{minor}")
+        raise OSError(errno.EPERM, "device")
 
 
 def _open_fifo_for_writing(task: Task, dirfd: int, path: bytes, flags: int) -> object:

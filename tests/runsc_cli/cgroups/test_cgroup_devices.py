@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from runsc_cli.cgroups import device_filter
 from runsc_cli.cgroups.device_filter import DeviceFilter, assemble, bpf_insn
-from runsc_cli.cgroups.devices import ANY, MKNOD, READ, WRITE, Rule, allows, rules, v1_writes
+from runsc_cli.cgroups.devices import rules, v1_writes
 from runsc_cli.cgroups.hierarchy import UNIFIED
 from runsc_cli.errors import SpecError
 from runsc_cli.oci.model import DeviceRule
+from sentry.devices import ANY, MKNOD, READ, WRITE, Rule, allows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,184 @@
+"""What a workload must not get at, whatever capabilities the config gives it in its user namespace."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from containers import Bundle, Bundles, Pysc, requires
+
+from runsc_cli.oci.default import default_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    requires("busybox"),
+]
+
+ADMIN = {name: ["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"] for name in ("bounding", "effective", "permitted")}
+FUSE = (10, 229)
+
+
+@pytest.fixture(params=["standard", "strict"])
+def run(request: pytest.FixtureRequest, pysc: Pysc):
+    """Runs a bundle: what it printed."""
+
+    def start(bundle: Bundle, *options: str):
+        return pysc("--profile", request.param, *options, "run", "-b", bundle, pysc.id)
+
+    return start
+
+
+# ---- mounts of the plan ----
+
+
+def script(bundle: Bundles, text: str, *mounts: dict[str, object], **linux: object) -> Bundle:
+    """A bundle that runs `text` with CAP_SYS_ADMIN, in a root that it may write to."""
+    spec = default_spec(False, [], 0, 0)
+    return bundle(
+        ["sh", "-c", text],
+        writable=True,
+        mounts=[*spec["mounts"], *mounts],
+        linux=linux,
+        process={"capabilities": ADMIN},
+    )
+
+
+def test_a_mask_cannot_be_taken_off(run, bundle: Bundles) -> None:
+    made = script(
+        bundle,
+        "umount /etc/secret; umount -l /etc/secret; umount /hidden; cat /etc/secret /hidden/file; mkdir /a /b; "
+        "mount --bind / /a && cat /a/etc/secret; mount --bind /etc /a && cat /a/secret; "
+        "mount --rbind / /b && umount /b/etc/secret; umount /b/hidden; cat /b/etc/secret /b/hidden/file; echo end",
+        maskedPaths=["/etc/secret", "/hidden"],
+    )
+    (made.rootfs / "etc/secret").write_text("secret\n")
+    (made.rootfs / "hidden").mkdir()
+    (made.rootfs / "hidden/file").write_text("secret\n")
+    done = run(made)
+    assert done.out == "end\n", done
+    assert done.err.count("nvalid argument") >= 5
+
+
+@pytest.mark.parametrize(("flag", "opposite"), [("ro", "rw"), ("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec")])
+def test_a_flag_of_a_mount_stays(run, bundle: Bundles, tmp_path: Path, flag: str, opposite: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    given = {"destination": "/data", "type": "bind", "source": str(data), "options": ["bind", "ro", "nosuid", "nodev", "noexec"]}
+    done = run(
+        script(
+            bundle,
+            f"mount -o remount,bind,{opposite} /data && echo relaxed; mkdir /a; mount --bind /data /a; "
+            f"mount -o remount,bind,{opposite} /a && echo relaxed; touch /data/x /a/x; grep -E ' /(a|data) ' /proc/mounts | cut -d' ' -f4",
+            given,
+        )
+    )
+    lines = done.out.splitlines()
+    assert "relaxed" not in lines, done
+    assert [set(line.split(",")) >= {"ro", "nosuid", "nodev", "noexec"} for line in lines] == [True, True], (flag, done)
+    assert list(data.iterdir()) == []
+
+
+def test_readonly_paths_and_the_root_stay_read_only(run, bundle: Bundles) -> None:
+    made = script(
+        bundle, "mount -o remount,bind,rw /var; touch /var/x; mount -o remount,bind,rw /; touch /x; echo end", readonlyPaths=["/var"]
+    )
+    made.config["root"]["readonly"] = True
+    made.write()
+    assert run(made).out == "end\n"
+    assert not (made.rootfs / "x").exists()
+    assert not (made.rootfs / "var/x").exists()
+
+
+def test_the_workloads_own_mounts_are_its_own(run, bundle: Bundles) -> None:
+    done = run(
+        script(
+            bundle,
+            "mkdir /a /b; mount -t tmpfs -o ro,nosuid t /a && mount -o remount,rw /a && touch /a/x && umount /a && "
+            "mount --rbind / /b && umount -l /b && mount --bind /etc /b && mount -o remount,bind,ro /b && "
+            "mount -o remount,bind,rw /b && touch /b/new && umount /b && ls /etc/new",
+        )
+    )
+    assert done.out == "/etc/new\n", done
+
+
+def test_a_mount_shows_the_propagation_and_the_source_that_were_asked_for(run, bundle: Bundles, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    given = {"destination": "/data", "type": "bind", "source": str(tmp_path / "data"), "options": ["rbind", "rshared"]}
+    done = run(script(bundle, "cat /proc/self/mountinfo", given, rootfsPropagation="shared"))
+    lines = [line.split() for line in done.out.splitlines()]
+    shared = {line[4] for line in lines if line[6].startswith("shared:")}
+    assert {"/", "/data"} <= shared
+    sources = {line[4]: line[line.index("-") + 1 :][1] for line in lines}
+    assert {point: sources[point] for point in ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys")} == {
+        "/proc": "proc",
+        "/dev": "tmpfs",
+        "/dev/pts": "devpts",
+        "/dev/shm": "shm",
+        "/dev/mqueue": "mqueue",
+        "/sys": "sysfs",
+    }
+
+
+def test_generated_files_lie_on_a_mount_without_rights(pysc: Pysc, tmp_path: Path) -> None:
+    show = "import os; f = open('/proc/uptime'); print(os.fstatvfs(f.fileno()).f_flag)"
+    done = pysc("do", "-q", "--", "python3", "-c", show, cwd=tmp_path)
+    assert int(done.out) & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC) == os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC, done
+
+
+# ---- devices ----
+
+
+def with_device(bundle: Bundles, directory: Path, *options: str, **resources: object) -> Bundle:
+    """Opens /vol/fuse, a device node that anybody may use, in a volume: by its name, and by way of an O_PATH descriptor."""
+    directory.mkdir(exist_ok=True)
+    os.mknod(directory / "fuse", 0o20666, os.makedev(*FUSE))
+    (directory / "fuse").chmod(0o666)
+    spec = default_spec(False, [], 0, 0)
+    volume = {"destination": "/vol", "type": "bind", "source": str(directory), "options": ["bind", *options]}
+    return bundle(
+        ["sh", "-c", "exec 3<>/vol/fuse && echo open; exec 3</vol/fuse && echo read"],
+        mounts=[*spec["mounts"], volume],
+        linux={"resources": resources},
+    )
+
+
+def test_a_device_node_of_the_image_cannot_be_opened(run, bundle: Bundles) -> None:
+    made = bundle(["sh", "-c", "exec 3<>/dev/../fuse && echo open"], writable=True)
+    os.mknod(made.rootfs / "fuse", 0o20666, os.makedev(*FUSE))
+    (made.rootfs / "fuse").chmod(0o666)
+    done = run(made)
+    assert (done.out, done.err.count("Permission denied")) == ("", 1), done
+
+
+def test_a_device_node_of_a_volume_cannot_be_opened(run, bundle: Bundles, tmp_path: Path) -> None:
+    done = run(with_device(bundle, tmp_path / "vol"))
+    assert (done.out, done.err.count("Permission denied")) == ("", 1), done
+
+
+def test_where_devices_are_shown_the_rules_decide(run, bundle: Bundles, tmp_path: Path) -> None:
+    done = run(with_device(bundle, tmp_path / "denied", "dev"))
+    assert (done.out, done.err.count("Operation not permitted")) == ("", 1), done
+    rules = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": FUSE[0], "minor": FUSE[1], "access": "r"}]
+    made = with_device(bundle, tmp_path / "read", "dev", devices=rules)
+    made.config["process"]["args"][2] = "exec 3</vol/fuse && echo read; exec 3<>/vol/fuse && echo open"
+    made.write()
+    done = run(made)
+    assert (done.out, done.err.count("Operation not permitted")) == ("read\n", 1), done
+
+
+def test_one_device_is_shown_by_its_own_name(run, bundle: Bundles) -> None:
+    spec = default_spec(False, [], 0, 0)
+    device = {"destination": "/null", "type": "bind", "source": "/dev/null", "options": ["bind"]}
+    done = run(bundle(["sh", "-c", "echo x >/null && cat /null && echo end"], writable=True, mounts=[*spec["mounts"], device]))
+    assert done.out == "end\n", done
+
+
+def test_rules_that_deny_do_not_take_the_default_devices(run, bundle: Bundles) -> None:
+    rules = [{"allow": False, "access": "rwm"}]
+    done = run(bundle(["sh", "-c", "head -c 3 /dev/zero | wc -c; echo x >/dev/null; echo end"], linux={"resources": {"devices": rules}}))
+    assert done.out == "3\nend\n", done
