@@ -56,6 +56,24 @@ def processes(state: State) -> list[Process]:
     return found
 
 
+def foreign_cgroup(state: State) -> str:
+    """A cgroup of the state that cannot be a container's, and why; empty when there is none. Ask before you kill what is in them.
+
+    Between two commands the machine may have changed: another mount there, another cgroup namespace, ourselves moved.
+    """
+    there = [path for path in (*state.cgroups, *state.cgroups_beside) if os.path.isdir(path)]
+    if not there:
+        return ""
+    from runsc_cli.cgroups.hierarchy import find
+
+    hierarchies = find()
+    for path in there:
+        objection = hierarchies.objection(path)
+        if objection:
+            return f"the cgroup {path!r} {objection}"
+    return ""
+
+
 def signal_all(state: State, signal: int) -> None:
     """Send a signal to every process. SIGKILL returns when all have ended, or raises StillAlive."""
     if signal == SIGKILL:

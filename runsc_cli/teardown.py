@@ -10,21 +10,33 @@ import os
 from errno import EBUSY
 from time import monotonic, sleep
 
-from runsc_cli.errors import HostError, StillAlive
-from runsc_cli.members import KILL_TIMEOUT, kill_all
+from runsc_cli.errors import HostError, StateDamaged, StillAlive
+from runsc_cli.members import KILL_TIMEOUT, foreign_cgroup, kill_all
 from runsc_cli.process import end
+from runsc_cli.state import STATE_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runsc_cli.state import Container
 
 # A cgroup is busy until the last task has passed cgroup_exit(), a little after its pidfd says that it ended.
 _CGROUP_TIMEOUT = 2.0
 
 
-def destroy(container: Container) -> None:
-    """Kill what runs, remove cgroups and directory. The container must be locked."""
+def destroy(container: Container, warn: Callable[[str], None] | None = None) -> None:
+    """Kill what runs, remove cgroups and directory. The container must be locked.
+
+    Raises StateDamaged when its cgroups cannot be a container's; with `warn` that is said and they are left alone.
+    """
     state = container.state
+    foreign = foreign_cgroup(state)
+    if foreign:
+        if warn is None:
+            raise StateDamaged(container.path(STATE_FILE), foreign)
+        warn(f"{foreign}: it is left alone")
+        state.cgroups, state.cgroups_beside = [], []
     kill_all(state)
     ours = [process for process in (state.sentry, state.gofer) if process is not None]
     if not end(ours, KILL_TIMEOUT):

@@ -58,6 +58,17 @@ class Hierarchies:
             own = os.path.dirname(own)
         return os.path.normpath(f"{mount.point}/{_below(own, mount.root)}/{path}")
 
+    def objection(self, directory: str) -> str:
+        """Why `directory` can be no container's cgroup; empty when it can. Whoever kills what is in one asks first."""
+        if directory != os.path.normpath(directory):
+            return "is no plain path"
+        for name, mount in self.mounts.items():
+            if not directory.startswith(mount.point + "/"):
+                continue
+            ours = os.path.normpath(f"{mount.point}/{_below(self.own.get(name, '/'), mount.root)}")
+            return "is our own cgroup or lies above it" if (ours + "/").startswith(directory + "/") else ""
+        return "lies below no cgroup mount"
+
 
 def clean(path: str) -> str:
     """A path that cannot lead above where it starts: ".." ends at the top."""

@@ -5,10 +5,10 @@ kill --all of a stopped container succeeds, as engines call it after init has di
 
 from __future__ import annotations
 
-from runsc_cli.errors import NotRunning
-from runsc_cli.members import signal_all
+from runsc_cli.errors import NotRunning, StateDamaged
+from runsc_cli.members import foreign_cgroup, signal_all
 from runsc_cli.signals import parse
-from runsc_cli.state import CREATED, RUNNING
+from runsc_cli.state import CREATED, RUNNING, STATE_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ def run(options: Options, args: list[str], context: Context) -> int:
     container = context.store().load(args[0])
     signal = parse(args[1] if len(args) > 1 else "TERM")
     if options["all"]:
+        foreign = foreign_cgroup(container.state)
+        if foreign:
+            raise StateDamaged(container.path(STATE_FILE), foreign)
         signal_all(container.state, signal)
         return 0
     init = container.state.init

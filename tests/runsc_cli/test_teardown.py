@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from stand_ins import enter
 
-from runsc_cli.errors import HostError
+from runsc_cli.errors import HostError, StateDamaged
 from runsc_cli.process import Process
 from runsc_cli.teardown import destroy, remove_cgroup
 
@@ -64,6 +64,21 @@ def test_destroy_spares_whoever_has_the_pid_of_a_sentry_that_died(running: Calla
         container.save()
         destroy(container)
     assert stranger.poll() is None
+
+
+def test_what_is_no_cgroup_is_left_alone(store: Store, running: Callable[..., Container], spawn: Spawn, tmp_path: Path) -> None:
+    stranger = spawn()
+    (tmp_path / "cgroup.procs").write_text(f"{stranger.pid}\n")
+    with running().lock() as container:
+        container.state.cgroups = [str(tmp_path)]
+        container.save()
+        with pytest.raises(StateDamaged, match="lies below no cgroup mount"):
+            destroy(container)
+        said: list[str] = []
+        destroy(container, said.append)
+    assert len(said) == 1
+    assert stranger.poll() is None
+    assert os.listdir(store.root) == []
 
 
 def test_a_cgroup_that_is_gone_is_removed(tmp_path: Path) -> None:

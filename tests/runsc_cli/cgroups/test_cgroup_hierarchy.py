@@ -103,6 +103,28 @@ def test_inside_a_container_the_mount_shows_a_part_of_the_hierarchy(own: str, le
     assert Hierarchies({"memory": Mount("/m", "/docker/1")}, {"memory": own}).leaf("memory", "", "web") == leaf
 
 
+@pytest.mark.parametrize(
+    ("directory", "why"),
+    [
+        ("/m/own/web", ""),
+        ("/m/ow", ""),
+        ("/m/own/x/ours/web", ""),
+        ("/u/web", ""),
+        ("/m/own/x/ours", "is our own cgroup or lies above it"),
+        ("/m/own", "is our own cgroup or lies above it"),
+        ("/u/else", "is our own cgroup or lies above it"),
+        ("/m", "lies below no cgroup mount"),
+        ("/mm/web", "lies below no cgroup mount"),
+        ("/etc", "lies below no cgroup mount"),
+        ("/m/web/../..", "is no plain path"),
+        ("m/web", "lies below no cgroup mount"),
+    ],
+)
+def test_what_can_be_no_containers_cgroup(directory: str, why: str) -> None:
+    mounts = {"memory": Mount("/m", "/"), UNIFIED: Mount("/u", "/")}
+    assert Hierarchies(mounts, {"memory": "/own/x/ours", UNIFIED: "/else"}).objection(directory) == why
+
+
 def test_what_is_found_here_are_cgroups(host: Hierarchies) -> None:
     for name, mount in host.mounts.items():
         assert os.path.exists(f"{mount.point}/cgroup.procs"), name

@@ -9,8 +9,9 @@ from stand_ins import stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from stand_ins import Pysc
+    from stand_ins import Pysc, Spawn
 
     from runsc_cli.state import Container, Store
 
@@ -52,6 +53,21 @@ def test_a_bad_signal(pysc: Pysc, running: Callable[..., Container]) -> None:
     running()
     answer = pysc("kill", "web", "BADSIG")
     assert (answer.code, answer.message) == (1, 'unknown signal "BADSIG"')
+
+
+def test_all_means_nobody_outside_of_cgroups(pysc: Pysc, running: Callable[..., Container], spawn: Spawn, tmp_path: Path) -> None:
+    stranger = spawn()
+    (tmp_path / "cgroup.procs").write_text(f"{stranger.pid}\n")
+    with running().lock() as container:
+        container.state.cgroups = [str(tmp_path)]
+        container.save()
+    answer = pysc("kill", "--all", "web", "KILL")
+    assert answer.code == 1
+    assert f"the cgroup '{tmp_path}' lies below no cgroup mount; remove the container with delete --force" in answer.message
+    assert stranger.poll() is None
+    answer = pysc("delete", "--force", "web")
+    assert (answer.code, "it is left alone" in answer.err) == (0, True)
+    assert stranger.poll() is None
 
 
 def test_a_stopped_container(pysc: Pysc, running: Callable[..., Container]) -> None:
