@@ -256,7 +256,9 @@ def _first_process(
     os.close(context)
     wire.send(sock, {"proc": True}, [proc])
     os.close(proc)
-    wire.recv(sock)  # the tree is there
+    _, [mounts] = wire.recv(sock)  # the tree is there
+    checked(lib.setns_(mounts, CLONE_NEWNS))
+    os.close(mounts)
     os.chdir(BASE)
     os.umask(0o022)
     if setup:

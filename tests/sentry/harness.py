@@ -30,6 +30,7 @@ from runsc_cli.mount_plan import detached
 from runsc_cli.oci.mappings import Mappings
 from sentry import boot
 from sentry.abi import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
+from sentry.devices import DEFAULT
 from sentry.platform import filter as filters
 from sentry.platform import wire
 from sentry.syscalls.table import MEDIATED, ROWS
@@ -162,7 +163,7 @@ class _Container:
         try:
             init, proc = self._start(_ship(task))
             root, made = self._build(init, proc)
-            wire.send(self._guest, {"built": True})
+            wire.send(self._guest, {"built": True}, [made[2]])
             if self._profile:
                 listener = self._receive("listener")
                 self._boot(init, root, made, listener)
@@ -247,9 +248,9 @@ class _Container:
         given = {"root": root, "procfd": self._procfd, "init": self._init, "log": self._log}
         given["gofer"] = self._gofer.fileno()
         given["gofer_pid"] = self._own(os.pidfd_open(self._pids[1]))
-        for name in ("user", "mnt", "net", "ipc", "uts"):
+        for name in ("user", "net", "ipc", "uts"):
             given[name] = self._own(os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY))
-        given.update(zip(("empty", "bare_proc", "fuse", "fuse_root")[: None if self._options.fuse else 2], made, strict=False))
+        given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root")[: None if self._options.fuse else 3], made, strict=False))
         control = wire.listener()
         control.bind("")
         control.listen(1)
@@ -261,6 +262,7 @@ class _Container:
             "own_netns": True,
             "born": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
             "debug": False,
+            "devices": [rule.plain() for rule in DEFAULT],
             "record_missing": False,
             "no_new_privs": self._options.no_new_privs,
             "bounding": guest.ALL_CAPABILITIES,
