@@ -55,8 +55,8 @@ class View:
 
     def __init__(self, options: Options, args: list[str], tty: bool, own_network: bool = True) -> None:
         """`own_network`: a network namespace with loopback alone; else the host's, its abstract unix sockets included."""
-        if options["keep"]:
-            raise PyscError("--keep is not supported yet; let the command write below --write DIR")
+        if options["keep"] and options["host_root"]:
+            raise PyscError("--keep with --host-root would write to the whole host: name the directories with --write")
         self.links: list[tuple[str, str]] = []
         self._pieces: list[_Piece] = []
         self._tmpfs = ["/tmp", "/run", "/root", *options["tmpfs"]]
@@ -68,7 +68,9 @@ class View:
             self._system()
             here = os.getcwd()
             if here != "/" and not self.shows(here):
-                self._pieces.append(_Piece(here, here, "overlay"))
+                self._pieces.append(_Piece(here, here, "write" if options["keep"] else "overlay"))
+            elif options["keep"]:
+                raise PyscError(f"--keep: {here} is part of the system; name the directory with --write")
         for path in options["read"]:
             self._pieces.append(_Piece(_existing(path, "--read"), os.path.abspath(path), "read"))
         for path in options["write"]:
@@ -158,13 +160,17 @@ def _existing(path: str, option: str) -> str:
     return path
 
 
+_OWN_TREES = ("/dev/", "/proc/", "/sys/")
+"""Where a container has what it is to have: programs look for much there that many machines lack, and nothing would allow it."""
+
+
 def explain(report: dict[str, Any], view: View) -> list[str]:
     """The block for the end of a run: what was denied and what would allow it; empty when nothing was."""
     rows = []
     for kind, what, _count in report.get("denied", []):
         rows.append((kind, what, _remedy(kind, what)))
     for path in report.get("missing", []):
-        if os.path.lexists(path) and not view.shows(path):
+        if not path.startswith(_OWN_TREES) and os.path.lexists(path) and not view.shows(path):
             rows.append(("open", path, f"allow with --read {path}"))
     if not rows:
         return []

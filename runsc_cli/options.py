@@ -261,7 +261,7 @@ VERBS = (
             Option("tmpfs", LIST, "put an empty tmpfs there", metavar="PATH"),
             Option("env", LIST, "set an environment variable", short="e", metavar="NAME=VALUE"),
             Option("cwd", STRING, "working directory, default the current one", default="", metavar="DIR"),
-            Option("keep", FLAG, "keep what it wrote, and say where"),
+            Option("keep", FLAG, "keep what it writes in the current directory; without it an overlay is thrown away"),
             Option("host-root", FLAG, "show all of the host, under an overlay that is thrown away"),
             Option("quiet", FLAG, "do not say at the end what was denied", short="q"),
         ), least=1, most=None, command=True,

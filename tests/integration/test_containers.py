@@ -307,6 +307,21 @@ def test_do(tmp_path):
     assert "/root/.profile 2" in answer.stdout
     assert "allow with --write /usr/new" in answer.stderr
     assert not (tmp_path / "new").exists()
+    command[command.index("do") + 1 : -3] = ["--keep", "--"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60, capture_output=True, stdin=subprocess.DEVNULL)
+    assert (tmp_path / "new").read_text() == "x"
+    assert (tmp_path / "new").stat().st_uid == os.geteuid()
+
+
+def test_do_says_nothing_of_what_nothing_would_allow(tmp_path):
+    look = (
+        "import os\nfor p in ('/sys/fs/cgroup/none', '/sys/kernel/debug/x', '/dev/kmsg', '/none'):\n"
+        "    print(os.path.exists(p))\n    try: open(p)\n    except OSError: pass"
+    )
+    command = [*PYSC, "--root", str(tmp_path / "state"), "do", "--", "python3", "-c", look]
+    answer = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60, check=True, stdin=subprocess.DEVNULL)
+    assert answer.stdout.split() == ["False"] * 4
+    assert answer.stderr == ""
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
