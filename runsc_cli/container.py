@@ -493,6 +493,7 @@ class Creation:
 
 def _import_the_rest() -> None:
     """What the next steps need, ours and the gofer's: there is a CPU to spare while the kernel makes the namespaces."""
+    import gofer.own_calls
     import gofer.systree  # noqa: F401
     import runsc_cli.executable  # noqa: F401
     import sentry.platform.filter_cache  # noqa: F401

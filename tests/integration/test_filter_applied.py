@@ -94,7 +94,7 @@ def test_the_table_is_imported_only_where_no_filter_was_kept(pysc: Pysc, bundle:
     runs.append(pysc("exec", pysc.id, "true", env=env, check=True))
     pysc("delete", "--force", pysc.id, check=True)
     loaded = [imported(done.err) for done in runs]
-    ours = {"sentry.syscalls.table", "sentry.syscalls.arguments", "sentry.platform.bpf", "sentry.platform.filter"}
+    ours = {"sentry.syscalls.table", "sentry.syscalls.arguments", "sentry.platform.filter"}
     assert ours <= loaded[0]
     assert not ours & (loaded[1] | loaded[2])
     assert "sentry.platform.filter_cache" in loaded[1] & loaded[2]

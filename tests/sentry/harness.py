@@ -228,7 +228,7 @@ class _Container:
         plan.masked = list(self._options.masked)
         self._gofer, theirs = wire.pair()
         keep = [2, theirs.fileno(), procfd, self._init, user, mount, *(m.fd for m in plan.mounts if m.fd >= 0)]
-        self._pids.append(daemon("test-gofer", keep, lambda: server.run(theirs, plan, self._init, procfd, debug=False)))
+        self._pids.append(daemon("test-gofer", keep, lambda: server.run(theirs, plan, self._init, procfd, debug=True)))
         theirs.close()
         for m in plan.mounts:
             if m.fd >= 0:
@@ -261,7 +261,7 @@ class _Container:
             "network": self._options.network,
             "own_netns": True,
             "born": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
-            "debug": False,
+            "debug": True,  # a refused call of its own is named on stderr
             "devices": [rule.plain() for rule in DEFAULT],
             "record_missing": False,
             "no_new_privs": self._options.no_new_privs,
