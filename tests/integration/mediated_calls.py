@@ -24,7 +24,7 @@ def call(name: str, *args: int | bytes | ctypes.Array) -> int:
     """The system call: its value or -errno."""
     ctypes.set_errno(0)
     raw = [a if isinstance(a, (bytes, ctypes.Array)) else ctypes.c_ulong(a & (1 << 64) - 1) for a in args]
-    result = libc.syscall(ctypes.c_long(NUMBERS[name]), *raw)
+    result = libc.syscall(ctypes.c_long(NUMBERS[name]), *raw, *[ctypes.c_ulong(0)] * (6 - len(raw)))
     result = -ctypes.get_errno() if result == -1 else result
     print(name, result)
     return result

@@ -25,7 +25,7 @@ import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 def call(nr, *args):
     ctypes.set_errno(0)
-    result = libc.syscall(ctypes.c_long(nr), *[ctypes.c_ulong(a & (1 << 64) - 1) for a in args])
+    result = libc.syscall(ctypes.c_long(nr), *[ctypes.c_ulong(a & (1 << 64) - 1) for a in (*args, *[0] * (6 - len(args)))])
     return -ctypes.get_errno() if result == -1 else result
 """
 
