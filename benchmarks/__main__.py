@@ -48,8 +48,8 @@ def main() -> int:
     adopt_orphans()
     results = Results(runtimes, [metric for case in cases for metric in case.metrics()])
     rounds = options.rounds or (1 if options.quick else 5)
-    with tempfile.TemporaryDirectory(prefix="pysc-bench-") as directory:
-        trees = Trees(Path(directory), small=options.quick)
+    with tempfile.TemporaryDirectory(prefix="pysc-bench-") as directory, _memory() as state:
+        trees = Trees(Path(directory), Path(state), small=options.quick)
         for runtime in runtimes:
             runtime.prepare()
         measure(cases, runtimes, trees, results, rounds)
@@ -61,6 +61,11 @@ def main() -> int:
 
         draw(results, options.output / "benchmarks.png")
     return 1 if results.failures else 0
+
+
+def _memory() -> tempfile.TemporaryDirectory[str]:
+    """Where the runtimes keep their state: on a tmpfs, as /run is."""
+    return tempfile.TemporaryDirectory(prefix="pysc-bench-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
 
 
 def measure(cases: list[Case], runtimes: list[Runtime], trees: Trees, results: Results, rounds: int) -> None:

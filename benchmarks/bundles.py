@@ -33,9 +33,9 @@ _ENVIRONMENT = [
 class Trees:
     """Made once in a directory of ours; configs and bundles are made of them."""
 
-    def __init__(self, directory: Path, *, small: bool) -> None:
+    def __init__(self, directory: Path, state: Path, *, small: bool) -> None:
         self.directory = directory
-        self.state = directory / "state"
+        self.state = state
         directory.chmod(0o755)
         guest = directory / "guest"
         subprocess.run(["cc", "-O2", "-static", "-o", str(guest), str(SOURCE)], check=True)
