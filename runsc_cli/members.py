@@ -13,7 +13,7 @@ from time import monotonic
 
 from runsc_cli import directory
 from runsc_cli.errors import StillAlive
-from runsc_cli.process import SIGKILL, Process, end
+from runsc_cli.process import SIGKILL, Process, end, kill
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,17 +101,9 @@ def kill_all(state: State, timeout: float = KILL_TIMEOUT) -> None:
         for cgroup in state.cgroups:
             _write(f"{cgroup}/freezer.state", "FROZEN")
             _write(f"{cgroup}/cgroup.kill", "1")
-        _signal(left)
+        kill(left)
         _thaw(state)
         end(left, max(0.0, deadline - monotonic()))
-
-
-def _signal(left: list[Process]) -> None:
-    for process in left:
-        try:
-            process.send(SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
 def _thaw(state: State) -> None:

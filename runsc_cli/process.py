@@ -91,6 +91,15 @@ def exited(pidfds: Iterable[int], timeout: float | None) -> bool:
     return True
 
 
+def kill(processes: Iterable[Process]) -> None:
+    """SIGKILL them, those that are still there."""
+    for process in processes:
+        try:
+            process.send(SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
 def end(processes: Iterable[Process], timeout: float) -> bool:
     """SIGKILL them and wait until they have ended; True unless some outlive `timeout` seconds."""
     pidfds = []

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 from runsc_cli.errors import HostError, StateDamaged, StillAlive
 from runsc_cli.members import KILL_TIMEOUT, foreign_cgroup, kill_all
-from runsc_cli.process import end
+from runsc_cli.process import end, kill
 from runsc_cli.state import STATE_FILE
 
 TYPE_CHECKING = False
@@ -39,10 +39,11 @@ def destroy(container: Container, warn: Callable[[str], None] | None = None) -> 
         state.cgroups, state.cgroups_beside = [], []
     kill_all(state)
     ours = [process for process in (state.sentry, state.gofer) if process is not None]
+    kill(ours)
+    for path in state.cgroups + state.cgroups_beside:  # while they end
+        remove_cgroup(path)
     if not end(ours, KILL_TIMEOUT):
         raise StillAlive(f"container {container.id}: the sentry or the gofer outlives SIGKILL")
-    for path in state.cgroups + state.cgroups_beside:
-        remove_cgroup(path)
     container.remove()
 
 

@@ -124,7 +124,7 @@ def test_kill_all_outruns_processes_that_keep_forking(cgroup: str, spawn: Spawn)
 
 def test_what_cannot_be_killed_is_reported(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     child = spawn()
-    monkeypatch.setattr(m, "_signal", lambda left: None)
+    monkeypatch.setattr(m, "kill", lambda left: None)
     monkeypatch.setattr(m, "end", lambda left, timeout: False)
     with pytest.raises(StillAlive, match=f"container web: 1 processes outlive SIGKILL, first {child.pid}"):
         kill_all(state(init=Process.of(child.pid)), timeout=0)
