@@ -214,6 +214,8 @@ class Creation:
         state.network = options["network"] or ("host" if view is None else "none")
         if state.network == "sandbox":
             raise PyscError("--network sandbox is not there yet: choose host (the config's network namespace) or none")
+        if state.network == "host" and _is_our_network(spec):
+            state.network = "shared"
         state.profile = options["profile"] or "standard"
 
     def created(self) -> None:
@@ -387,7 +389,7 @@ class Creation:
             "fds": list(given),
             "profile": self.container.state.profile,
             "network": self.container.state.network,
-            "own_netns": self.container.state.network == "none" or spec.linux.namespace("network") is not None,
+            "own_netns": self.container.state.network != "shared",
             "debug": self.context.options["debug"],
             "record_missing": record_missing,
             "no_new_privs": spec.process.no_new_privileges,
@@ -497,6 +499,17 @@ def _import_the_rest() -> None:
     import gofer.systree  # noqa: F401
     import runsc_cli.executable  # noqa: F401
     import sentry.platform.filter_cache  # noqa: F401
+
+
+def _is_our_network(spec: Spec) -> bool:
+    """The container's network namespace is that in which we are. A path that cannot be looked at fails later, when it is joined."""
+    namespace = spec.linux.namespace("network")
+    if namespace is None or not namespace.path:
+        return namespace is None
+    try:
+        return os.path.samestat(os.stat(namespace.path), os.stat("/proc/self/ns/net"))
+    except OSError:
+        return False
 
 
 def _terminals() -> list[Rule]:

@@ -33,11 +33,12 @@ from sentry.devices import Rule
 from sentry.dispatch import Dispatcher
 from sentry.holds import Holds
 from sentry.kernel import Kernel
-from sentry.own_calls import CALLS
+from sentry.own_calls import CALLS, SHARED
 from sentry.platform import own_filter, signals, wire
 from sentry.platform._native import lib
 from sentry.platform.confine import empty_root, forbid_imports
 from sentry.syscalls import load
+from sentry.unix_sockets import UnixSockets
 from sentry.vfs.proc import Proc
 
 TYPE_CHECKING = False
@@ -105,6 +106,7 @@ class Sentry:
             gofer=GoferClient(wire.Socket(fileno=given["gofer"])),
             view=proc.view,
             devices=[Rule(*rule) for rule in message["devices"]],
+            unix=UnixSockets(credentials) if message["network"] == "shared" else None,
             log=log,
             debug=message["debug"],
         )
@@ -116,12 +118,14 @@ class Sentry:
         _check(lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
         # The bounding set of the workload is in it, since a ptrace access check compares capability sets.
         permitted = ALL_CAPS | message["bounding"]
+        if self._kernel.unix is not None:
+            self._kernel.unix.start(lambda: lib.capset_all(permitted, ALL_CAPS, 0))
         _check(lib.capset_all(permitted, ALL_CAPS, 0), "capset")
         signals.handle(signals.SIGUSR1, lambda _signal, _frame: None)  # ends a held call with EINTR
         signals.handle(signals.SIGINT, signals.SIG_IGN)
         gc.disable()  # a pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles
         sys.setswitchinterval(0.05)
-        own_filter.install(CALLS, "sentry", debug=message["debug"])
+        own_filter.install(CALLS if self._kernel.unix is None else SHARED, "sentry", debug=message["debug"])
         proc.start(self._kernel)
 
     def _enter_thread(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sentry.creds import CredentialCache
     from sentry.devices import Rule
     from sentry.holds import Holds
+    from sentry.unix_sockets import UnixSockets
     from sentry.vfs.proc import Proc
     from sentry.vfs.procview import ProcView
 
@@ -47,6 +48,7 @@ class Kernel:
         "procfd",
         "profile",
         "root",
+        "unix",
         "view",
     )
 
@@ -63,6 +65,7 @@ class Kernel:
         gofer: GoferClient,
         view: ProcView,
         devices: Sequence[Rule] = DEFAULT,
+        unix: UnixSockets | None = None,
         log: TextIO = sys.stderr,
         debug: bool = False,
     ) -> None:
@@ -77,6 +80,8 @@ class Kernel:
         self.holds = holds
         self.gofer = gofer
         self.view = view
+        self.unix = unix
+        """Where AF_UNIX sockets are made in network mode `shared`."""
         self.devices = devices
         """Rules for the character devices that we open for the workload."""
         self.log = log

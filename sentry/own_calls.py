@@ -92,3 +92,6 @@ CALLS: Calls = {
     "getsockname": None,
     "accept4": None,
 }
+
+SHARED: Calls = {**CALLS, "socket": Equal(0, 1), "socketpair": Equal(0, 1)}
+"""In network mode `shared`: AF_UNIX as well, made in a network namespace of our own (sentry/unix_sockets.py)."""

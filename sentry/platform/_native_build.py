@@ -12,6 +12,7 @@ struct notif { uint64_t id; uint32_t pid; int32_t nr; uint64_t args[6]; };
 int notif_recv(int listener, struct notif *out);
 int notif_send(int listener, uint64_t id, int64_t value, int error, int flags);
 int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec);
+int notif_put(int listener, uint64_t id, int fd, int cloexec);
 int notif_valid(int listener, uint64_t id);
 int notif_sync_wakeup(int listener);
 int filter_install(const void *program, int length, unsigned flags);
@@ -220,6 +221,20 @@ static int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec)
         int error = notif_send(listener, id, r, 0, 0);
         return error < 0 ? error : r;
     }
+    return r;
+}
+
+/* Into the caller's table, which goes on waiting: for calls that return more than one. */
+static int notif_put(int listener, uint64_t id, int fd, int cloexec)
+{
+    struct seccomp_notif_addfd a = { .id = id, .srcfd = fd, .newfd_flags = cloexec ? O_CLOEXEC : 0 };
+    int r;
+
+    do
+        r = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
+    while (r < 0 && errno == EINTR);
+    r = r < 0 ? -errno : r;
+    close(fd);
     return r;
 }
 

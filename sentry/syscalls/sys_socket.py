@@ -11,6 +11,9 @@ sentry, that is for root. It is harmless, since paths are those of the caller's 
 netlink those of its network namespace; a racing thread reaches nothing else by writing to the address, or by putting
 another socket under the descriptor: in these two modes no address is refused by us, only by the kernel.
 
+socket, socketpair: AF_UNIX in network mode `shared`, see `sentry.unix_sockets`. Of a pair of datagram sockets SO_PEERCRED names the
+sentry, root without a process id.
+
 Left out: other address families, which socket(2) refuses too: EAFNOSUPPORT.
 """
 
@@ -19,13 +22,13 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from _socket import AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, SOCK_STREAM, SOL_SOCKET, inet_ntop
+from _socket import AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, inet_ntop
 from os import close
 
 from sentry.platform._native import lib
 from sentry.syscalls.raw import value
 from sentry.syscalls.registry import Int, Ptr, syscall
-from sentry.task import CONTINUE
+from sentry.task import CONTINUE, Fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +38,29 @@ if TYPE_CHECKING:
 _SOCKADDR_STORAGE = 128
 _SO_TYPE = 3
 _SO_DOMAIN = 39
+_pair = struct.Struct("<ii")
 _sockaddr_in = struct.Struct("!2xH4s")
 _sockaddr_in6 = struct.Struct("!2xH4x16s")
+
+
+@syscall("socket")
+def socket(task: Task, domain: Int, kind: Int, protocol: Int) -> object:
+    """socket(2). Linux: __sys_socket()."""
+    unix = task.kernel.unix
+    assert unix is not None, domain
+    return Fd(value(unix.socket(task.creds, kind, protocol)), bool(kind & SOCK_CLOEXEC))
+
+
+@syscall("socketpair")
+def socketpair(task: Task, domain: Int, kind: Int, protocol: Int, pair: Ptr) -> int:
+    """socketpair(2). Linux: __sys_socketpair(). Left out: if the table has room for one alone, that one stays there."""
+    unix = task.kernel.unix
+    assert unix is not None, domain
+    task.write(pair, bytes(8))  # EFAULT, before anything exists
+    both = unix.pair(task.creds, kind, protocol)
+    numbers = [lib.notif_put(task.listener, task.id, fd, bool(kind & SOCK_CLOEXEC)) for fd in both]
+    task.write(pair, _pair.pack(*map(value, numbers)))
+    return 0
 
 
 @syscall("bind")

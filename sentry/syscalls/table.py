@@ -13,7 +13,8 @@ A row has one disposition a profile:
 as well, and cuts what registers can tell apart, few programs need and kernel exploits like: priority-inheriting futexes,
 out-of-band data, timers on CPU time, page merging.
 
-A row may have another disposition in network mode `sandbox`, where sockets are not the kernel's as in `none` and `host`.
+A row may have another disposition in network mode `sandbox`, where sockets are not the kernel's as in `none` and `host`, and in
+`shared`, which is `host` where that means the host's own network namespace: there abstract names are the host's.
 
 What is not in the table (337 to 423, and 471 on) is ENOSYS, counted. The x32 ABI is ENOSYS; a call by another architecture's
 entry (int 0x80) kills the process, for its numbers mean other calls (`sentry.platform.filter`).
@@ -57,7 +58,7 @@ PARTIAL: Final = "partial"
 STUB: Final = "stub"
 NONE: Final = "none"
 PROFILES = ("standard", "strict")
-NETWORKS = ("none", "host", "sandbox")
+NETWORKS = ("none", "host", "shared", "sandbox")
 
 
 class Native:
@@ -159,7 +160,7 @@ def decide(disposition: Disposition, args: Sequence[int]) -> Native | Mediated |
 class Row:
     """One system call."""
 
-    __slots__ = ("name", "note", "number", "sandbox", "standard", "strict", "support")
+    __slots__ = ("name", "note", "number", "sandbox", "shared", "standard", "strict", "support")
 
     def __init__(
         self,
@@ -167,6 +168,7 @@ class Row:
         standard: Disposition,
         strict: Disposition,
         sandbox: Disposition | None,
+        shared: Disposition | None,
         support: str,
         note: str,
     ) -> None:
@@ -175,6 +177,7 @@ class Row:
         self.standard = standard
         self.strict = strict
         self.sandbox = sandbox
+        self.shared = shared
         self.support = support
         self.note = note
 
@@ -182,6 +185,8 @@ class Row:
         """Under that profile, in that network mode."""
         if network == "sandbox" and self.sandbox is not None:
             return self.sandbox
+        if network == "shared" and self.shared is not None:
+            return self.shared
         return self.strict if profile == "strict" else self.standard
 
     def refusal(self, profile: str, network: str = "none", args: Sequence[int] | None = None) -> int:
@@ -203,10 +208,11 @@ def _rows(
     *,
     strict: Disposition | None = None,
     sandbox: Disposition | None = None,
+    shared: Disposition | None = None,
 ) -> None:
     if not support:
         support = NONE if isinstance(standard, Denied) else FULL
-    ROWS.extend(Row(name, standard, strict or standard, sandbox, support, note) for name in names.split())
+    ROWS.extend(Row(name, standard, strict or standard, sandbox, shared, support, note) for name in names.split())
 
 
 # ---- memory ----
@@ -389,25 +395,29 @@ _NO_OOB_2 = NativeIf(when.NOT_OOB_2, Denied(EOPNOTSUPP))
 _NO_OOB_3 = NativeIf(when.NOT_OOB_3, Denied(EOPNOTSUPP))
 _OOB = "strict: no out-of-band data"
 
+_SOCKET = NativeIf(
+    when.SOCKET,
+    DeniedIf(
+        when.SOCKET_RAW,
+        EPERM,
+        DeniedIf(when.SOCKET_PROTOCOL, EPROTONOSUPPORT, DeniedIf(when.INET, ESOCKTNOSUPPORT, Denied(EAFNOSUPPORT))),
+    ),
+)
+_SOCKETPAIR = NativeIf(when.UNIX, DeniedIf(when.INET, EOPNOTSUPP, Denied(EAFNOSUPPORT)))
 _rows(
     "socket",
-    NativeIf(
-        when.SOCKET,
-        DeniedIf(
-            when.SOCKET_RAW,
-            EPERM,
-            DeniedIf(when.SOCKET_PROTOCOL, EPROTONOSUPPORT, DeniedIf(when.INET, ESOCKTNOSUPPORT, Denied(EAFNOSUPPORT))),
-        ),
-    ),
+    _SOCKET,
     PARTIAL,
     "UNIX, TCP, UDP and ping over IPv4 and IPv6, NETLINK_ROUTE; raw and packet sockets EPERM, others are not there",
     sandbox=MEDIATED,
+    shared=MediatedIf(when.UNIX, _SOCKET),
 )
 _rows(
     "socketpair",
-    NativeIf(when.UNIX, DeniedIf(when.INET, EOPNOTSUPP, Denied(EAFNOSUPPORT))),
+    _SOCKETPAIR,
     PARTIAL,
     "AF_UNIX, as Linux but for TIPC",
+    shared=MediatedIf(when.DATAGRAM_PAIR, _SOCKETPAIR),
 )
 _rows("bind connect", MEDIATED)
 _rows("listen shutdown getsockname getpeername", NATIVE, sandbox=MEDIATED)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,3 +185,104 @@ def test_rules_that_deny_do_not_take_the_default_devices(run, bundle: Bundles) -
     rules = [{"allow": False, "access": "rwm"}]
     done = run(bundle(["sh", "-c", "head -c 3 /dev/zero | wc -c; echo x >/dev/null; echo end"], linux={"resources": {"devices": rules}}))
     assert done.out == "3\nend\n", done
+
+
+# ---- abstract names of UNIX sockets, where the network is the host's ----
+
+REACH = """
+import socket, sys
+from socket import AF_UNIX, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM
+def attempt(what, call):
+    try:
+        call()
+        print(what, "reached")
+    except OSError as error:
+        print(what, error.errno)
+stream, dgram = sys.argv[1:]
+attempt("connect", lambda: socket.socket(AF_UNIX, SOCK_STREAM).connect("\\0" + stream))
+attempt("sendto", lambda: socket.socket(AF_UNIX, SOCK_DGRAM).sendto(b"x", "\\0" + dgram))
+attempt("sendmsg", lambda: socket.socket(AF_UNIX, SOCK_DGRAM).sendmsg([b"x"], [], 0, "\\0" + dgram))
+for end in socket.socketpair(AF_UNIX, SOCK_DGRAM):
+    attempt("pair", lambda: end.sendto(b"x", "\\0" + dgram))
+attempt("bind", lambda: socket.socket(AF_UNIX, SOCK_STREAM).bind("\\0" + stream))
+"""
+
+TALK = """
+import os, socket
+from socket import AF_INET, AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM
+server = socket.socket(AF_UNIX, SOCK_STREAM)
+server.bind("\\0inside")
+server.listen()
+if os.fork() == 0:
+    os.setuid(1000)
+    client = socket.socket(AF_UNIX, SOCK_STREAM)
+    client.connect("\\0inside")
+    client.sendall(b"hello")
+    os._exit(0)
+connection, _ = server.accept()
+print(connection.recv(9), *__import__("struct").unpack("iii", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:])
+left, right = socket.socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK)
+left.send(b"datagram")
+print(right.recv(9), os.get_inheritable(left.fileno()), left.getblocking(), left.getsockname())
+print(os.fstat(server.fileno()).st_uid, socket.socket(AF_INET, SOCK_STREAM).family.name)
+for kind, protocol in ((4, 0), (SOCK_STREAM, 9)):
+    try:
+        socket.socket(AF_UNIX, kind, protocol)
+    except OSError as error:
+        print(error.errno)
+"""
+
+
+def python(bundle: Bundles, *args: str, **changes: object) -> Bundle:
+    """A bundle that runs Python in the host's network namespace; its root is the host's, read-only."""
+    spec = default_spec(False, [], 0, 0)
+    namespaces = [ns for ns in spec["linux"]["namespaces"] if ns["type"] != "network"]
+    caps = {name: ["CAP_SETUID"] for name in ("bounding", "effective", "permitted")}
+    return bundle(
+        [sys.executable, "-B", *args],
+        root={"path": "/"},
+        linux={"namespaces": namespaces},
+        process={"capabilities": caps, "env": ["PATH=/usr/bin:/bin"]},
+        **changes,
+    )
+
+
+def test_abstract_names_of_the_host_are_out_of_reach(run, bundle: Bundles) -> None:
+    stream, dgram = f"pysc-test-{os.getpid()}-stream", f"pysc-test-{os.getpid()}-dgram"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        listener.bind(f"\0{stream}")
+        listener.listen()
+        receiver.bind(f"\0{dgram}")
+        receiver.setblocking(False)
+        done = run(python(bundle, "-c", REACH, stream, dgram))
+        assert done.out.splitlines() == ["connect 111", "sendto 111", "sendmsg 111", "pair 111", "pair 111", "bind reached"], done
+        with pytest.raises(BlockingIOError):
+            receiver.recv(1)
+
+
+def test_and_the_containers_own_within(run, bundle: Bundles) -> None:
+    done = run(python(bundle, "-c", TALK))
+    assert done.out.splitlines() == ["b'hello' 1000 0", "b'datagram' False False ", "0 AF_INET", "94", "93"], done
+
+
+def test_exec_shares_the_abstract_names_and_the_network_is_the_hosts(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    serve = (
+        "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM); s.bind('\\0inside'); s.listen(); "
+        "print('ready', flush=True)\nwhile True: s.accept()[0].sendall(b'hello')"
+    )
+    made = python(bundle, "-c", serve)
+    with open(tmp_path / "out", "w+") as out, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        command = pysc.argv("run", "--detach", "-b", made, pysc.id)
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, check=True, timeout=60)
+        ask = (
+            "import socket, time\ns = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)\n"
+            "while s.connect_ex('\\0inside'): pass\n"  # until it listens
+            f"print(s.recv(5)); socket.create_connection(('127.0.0.1', {listener.getsockname()[1]})).sendall(b'outside')"
+        )
+        done = pysc("exec", pysc.id, sys.executable, "-B", "-c", ask)
+        assert (done.out, done.code) == ("b'hello'\n", 0), done
+        with listener.accept()[0] as connection:
+            assert connection.recv(9) == b"outside"
+    pysc("delete", "--force", pysc.id, check=True)

@@ -80,7 +80,7 @@ def test_the_two_kernel_network_modes_are_alike_and_the_third_has_no_native_way_
     for row in ROWS:
         for profile in PROFILES:
             assert row.disposition(profile, "host") is row.disposition(profile, "none")
-    assert set(NETWORKS) == {"none", "host", "sandbox"}
+    assert set(NETWORKS) == {"none", "host", "shared", "sandbox"}
     for name in ("socket", "connect", "bind", "setsockopt", "sendmsg", "getpeername"):
         assert [str(x) for x in leaves(BY_NAME[name].disposition("standard", "sandbox"))] == ["mediated"]
 
@@ -89,7 +89,8 @@ def test_each_mediated_call_has_a_handler_and_each_handler_a_call() -> None:
     code = "from sentry.syscalls import load, registry; print(*registry.handlers)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     handlers = set(output.split())  # of a process of its own: here some test may have imported another family
-    mediated = {row.name for row in ROWS for profile in PROFILES if Mediated in map(type, leaves(row.disposition(profile)))}
+    modes = [(profile, network) for profile in PROFILES for network in NETWORKS if network != "sandbox"]
+    mediated = {row.name for row in ROWS for mode in modes if Mediated in map(type, leaves(row.disposition(*mode)))}
     assert mediated - handlers == set()
     assert handlers - mediated == set()
 
