@@ -121,8 +121,7 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
     check(lib.mount_(ffi.NULL, b"/", ffi.NULL, MS_SLAVE | MS_REC, ffi.NULL), "make '/' a slave")
     what = "mount the root file system"
     top = plan.root_fd if plan.root_fd >= 0 else new_filesystem("tmpfs", ("mode=755",), what)
-    put_at = lib.openat2_raw(AT_FDCWD, PUT_AT, O_PATH | O_DIRECTORY, 0, 0)
-    check(put_at, what)
+    put_at = _top()
     move(top, put_at, what)
     os.close(put_at)
     for path, text in plan.links:
@@ -132,12 +131,17 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
             mount.fd = _sys_tree(systree.nodes(procfd), mount.data)
             mount.attr_set |= MOUNT_ATTR_RDONLY
         mount.attach(top)
+        if not mount.destination.strip("/"):  # on the root: the rest goes on it
+            os.close(top)
+            top = _top()
     populate_dev(top)
     bare_proc = bare(top, "/proc")
     for path in plan.readonly:
         make_readonly(top, path)
     for path in plan.masked:
         mask(top, path)
+    os.close(top)
+    top = _top()
     if plan.cwd:
         os.close(mount_point(top, plan.cwd, top, "process.cwd"))
     if plan.readonly_root:
@@ -150,6 +154,11 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
     os.close(top)
     locked = _lock(plan, procfd)
     return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, locked, *fuse]
+
+
+def _top() -> int:
+    """The directory where the container's root is made, of what was mounted there last."""
+    return check(lib.openat2_raw(AT_FDCWD, PUT_AT, O_PATH | O_DIRECTORY, 0, 0), "open the root file system")
 
 
 def _lock(plan: Plan, procfd: int) -> int:

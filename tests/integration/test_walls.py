@@ -24,6 +24,7 @@ pytestmark = [
 
 ADMIN = {name: ["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"] for name in ("bounding", "effective", "permitted")}
 FUSE = (10, 229)
+PROC = {"destination": "/proc", "type": "proc", "source": "proc"}
 
 
 @pytest.fixture(params=["standard", "strict"])
@@ -95,6 +96,23 @@ def test_readonly_paths_and_the_root_stay_read_only(run, bundle: Bundles) -> Non
     assert run(made).out == "end\n"
     assert not (made.rootfs / "x").exists()
     assert not (made.rootfs / "var/x").exists()
+
+
+def test_the_root_itself_may_be_mounted_over_or_made_read_only(run, bundle: Bundles) -> None:
+    made = script(bundle, "touch /x /tmp/x; mount -o remount,bind,rw /; touch /x; ls /", readonlyPaths=["/tmp/../.."])
+    done = run(made)
+    assert done.out.split() == ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"], done
+    assert done.err.count("Read-only file system") == 3
+    made = bundle(["ls", "/"], mounts=[{"destination": "/", "type": "bind", "source": str(made.rootfs), "options": ["bind"]}, PROC])
+    assert run(made).out.split() == ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"]
+
+
+def test_all_of_the_host_under_an_overlay(pysc: Pysc, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("host\n")
+    (tmp_path / "file").chmod(0o666)
+    done = pysc("do", "-q", "--host-root", "--", "sh", "-c", "echo changed >file; cat file; ls -d /proc/self", cwd=tmp_path)
+    assert done.out == "changed\n/proc/self\n", done
+    assert (tmp_path / "file").read_text() == "host\n"
 
 
 def test_the_workloads_own_mounts_are_its_own(run, bundle: Bundles) -> None:
