@@ -8,6 +8,10 @@ flags are in a register, so whatever a racing thread makes of the name, the call
 access; when it is opened through /proc/self/fd it comes here. openat2(2) has its flags in memory: ENOSYS with O_PATH,
 callers fall back.
 
+Descriptors that the container was given from outside (stdio above all) may denote objects that belong to no id of its user namespace, a
+pipe or file of the host's root. `/dev/stderr` and its like would then fail, so who holds such an object already gets a duplicate of
+what it holds: with the offset and status flags of the original, and without O_TRUNC.
+
 Left out: opening a terminal never makes it the controlling terminal (as with O_NOCTTY; TIOCSCTTY does).
 """
 
@@ -15,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import os
+from fcntl import F_GETFL, fcntl
 from select import POLLIN, poll
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG
 
@@ -49,6 +54,10 @@ _PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
 _CREATING = O_CREAT | (O_TMPFILE & ~O_DIRECTORY)
 _DEV_TTY = os.makedev(5, 0)
 _HOW_SIZE = 24
+_HELD = 64
+"""Descriptors that are looked at: stdio, those of `--preserve-fds`, and where a shell puts copies of them."""
+OVERFLOW_UID = 65534
+"""Whose files are that belong to no id of the user namespace: proc_sys_kernel(5), overflowuid."""
 
 
 @syscall("openat")
@@ -102,6 +111,8 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
     except OSError as e:
         if e.errno == errno.ENXIO and not flags & O_NONBLOCK:
             return _open_fifo_for_writing(task, dirfd, ffi.string(task.path), flags)
+        if e.errno == errno.EACCES and not resolve and (held := _held_already(task, dirfd, ffi.string(task.path), flags)):
+            return held
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             task.kernel.denied("open", f"{os.fsdecode(ffi.string(task.path))} ({'write' if flags & O_ACCMODE else 'read'})")
         elif e.errno == errno.ENOENT and (missing := task.kernel.missing) is not None and len(missing) < MAX_DENIALS:
@@ -153,6 +164,30 @@ def _open_fifo_for_writing(task: Task, dirfd: int, path: bytes, flags: int) -> o
         os.close(fd)
         raise OSError(errno.ENXIO, "open")
     return _hold_open(task, fd, flags)
+
+
+def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:
+    """A duplicate of the caller's descriptor for the object that `path` leads to, if nobody of the container owns that."""
+    if flags & O_CREAT and flags & os.O_EXCL:
+        return None
+    try:
+        os.close(lookup(task, dirfd, path, follow=not flags & O_NOFOLLOW))
+    except OSError:
+        return None
+    if task.opened.uid != OVERFLOW_UID:
+        return None
+    wanted = task.opened.dev, task.opened.ino
+    for number in range(_HELD):
+        try:
+            held = task.get_fd(number)
+        except OSError:
+            continue
+        lib.fd_info(held, task.opened)
+        mode = fcntl(held, F_GETFL) & O_ACCMODE
+        if (task.opened.dev, task.opened.ino) == wanted and mode in (os.O_RDWR, flags & O_ACCMODE):
+            return Fd(held, bool(flags & O_CLOEXEC))
+        os.close(held)
+    return None
 
 
 def _hold_reader(task: Task, fd: int, flags: int) -> object:

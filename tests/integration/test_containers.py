@@ -93,6 +93,20 @@ def test_own_descriptors_through_proc(runtime):
     assert answer.stdout == "x\n4\n/bin/busybox\ncat\n", answer.stderr
 
 
+def test_stdio_that_belongs_to_the_hosts_root_can_be_opened_by_name(runtime, tmp_path):
+    runtime.config("sh", "-c", "cat /dev/stdin; echo out >/dev/stdout; echo a >&2; echo b >/dev/stderr; echo c >&2; cat </dev/stderr")
+    command = [*PYSC, "--root", str(runtime.root), *runtime.options, "run", BOX]
+    with open(tmp_path / "errors", "w") as errors:
+        os.fchmod(errors.fileno(), 0o600)
+        answer = subprocess.run(
+            command, cwd=runtime.bundle, input=b"in\n", stdout=subprocess.PIPE, stderr=errors, timeout=60, check=False
+        )
+    assert answer.stdout == b"in\nout\n"
+    text = (tmp_path / "errors").read_text()
+    assert text.startswith("a\nb\nc\n")
+    assert "can't open /dev/stderr: Permission denied" in text  # held for writing alone
+
+
 def test_the_kernel_checks_permissions_as_for_the_caller(runtime):
     answer = runtime.sh("cat /etc/secret; touch /etc/x; touch /tmp/mine; ls -n /tmp | grep -c '1000 *1000'", user={"uid": 1000, "gid": 1000})
     assert answer.stdout == "1\n"
@@ -120,10 +134,10 @@ def test_signals_are_as_a_program_expects_them(runtime):
 
 def test_a_fifo_waits_for_its_other_end(runtime):
     answer = runtime.sh(
-        "cd /tmp; mkfifo p; i=0; while [ $i -lt 20 ]; do (echo $i >p) & cat p; wait; i=$((i+1)); done; "
+        "cd /tmp; mkfifo p; i=0; while [ $i -lt 100 ]; do (echo $i >p) & cat p; wait; i=$((i+1)); done; "
         "(sleep 0.2; echo late >p) & cat p; (sleep 0.2; cat p) & echo writer >p; wait; (sleep 0.2; : >p) & cat p; echo end"
     )
-    assert answer.stdout.split() == [*map(str, range(20)), "late", "writer", "end"]
+    assert answer.stdout.split() == [*map(str, range(100)), "late", "writer", "end"]
 
 
 def test_what_a_program_has_closed_is_open_nowhere(runtime):

@@ -1,0 +1,26 @@
+"""The four sandboxes of the workload tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from workloads import KINDS, PROFILES, Sandbox, make_debian_root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from containers import Pysc
+
+
+@pytest.fixture(scope="session")
+def debian_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root directory for the host's /usr and /etc, shared: nobody may write to it."""
+    return make_debian_root(tmp_path_factory.mktemp("debian") / "rootfs")
+
+
+@pytest.fixture(params=[f"{kind}-{profile}" for kind in KINDS for profile in PROFILES])
+def sandbox(request: pytest.FixtureRequest, pysc: Pysc, debian_root: Path, tmp_path: Path) -> Sandbox:
+    """`pysc do` and `pysc run` with a bundle, each in both profiles."""
+    kind, _, profile = request.param.partition("-")
+    return Sandbox(pysc, kind, profile, debian_root, tmp_path)
