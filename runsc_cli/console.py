@@ -35,14 +35,22 @@ def set_window_size(fd: int, rows: int, columns: int) -> None:
     ioctl(fd, termios.TIOCSWINSZ, _WINSIZE.pack(rows, columns, 0, 0))
 
 
-def copy_window_size(master: int) -> bool:
-    """Give the pty the size of the caller's terminal, whichever of stdin, stdout and stderr is one."""
+def callers_window_size() -> tuple[int, int] | None:
+    """Rows and columns of the caller's terminal, whichever of stdin, stdout and stderr is one."""
     for fd in (0, 1, 2):
         size = window_size(fd)
         if size is not None:
-            set_window_size(master, *size)
-            return True
-    return False
+            return size
+    return None
+
+
+def copy_window_size(master: int) -> bool:
+    """Give the pty the size of the caller's terminal, if that has one."""
+    size = callers_window_size()
+    if size is None:
+        return False
+    set_window_size(master, *size)
+    return True
 
 
 class RawMode:

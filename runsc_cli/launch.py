@@ -75,15 +75,19 @@ def clocks_from_zero(p: Program) -> int:
 def terminal(p: Program, process: Process, console: bool) -> Result:
     """A pseudoterminal of the container's own devpts as stdio and controlling terminal; returns the master.
 
-    `console`: also bind it on /dev/console. Stops to answer, so that the master can be taken.
+    Its size is the config's, else that of the caller's terminal. `console`: also bind it on /dev/console.
+    Stops to answer, so that the master can be taken.
     """
+    from runsc_cli.console import callers_window_size
+
     what = "make a terminal in the container's /dev/pts"
     master = p.call("openat", AT_FDCWD, b"/dev/pts/ptmx", os.O_RDWR | O_NOCTTY | O_CLOEXEC, 0, what=what)
     p.call("ioctl", master, _TIOCSPTLCK, struct.pack("i", 0), what=what)
     slave = p.call("ioctl", master, _TIOCGPTPEER, os.O_RDWR | O_NOCTTY | O_CLOEXEC, what=what)
-    if process.console_size is not None:
-        size = struct.pack("HHHH", process.console_size.height, process.console_size.width, 0, 0)
-        p.call("ioctl", slave, _TIOCSWINSZ, size, what="consoleSize")
+    box = process.console_size
+    size = (box.height, box.width) if box is not None else callers_window_size()
+    if size is not None:  # before the workload looks at it, and without a SIGWINCH
+        p.call("ioctl", slave, _TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0), what="consoleSize")
     p.call("fchown", slave, process.user.uid, -1, what="own the terminal", may_fail=True)
     if console:  # the first terminal of a new devpts instance is number 0
         made = p.call("openat", AT_FDCWD, b"/dev/console", O_CREAT | O_CLOEXEC, 0o600, what="/dev/console")

@@ -39,27 +39,28 @@ def run(options: Options, args: list[str], context: Context) -> int:
     process = of(options, args[1:], container)
     if process.terminal and options["detach"] and not options["console_socket"]:
         raise PyscError("cannot allocate tty if runc will detach without setting console socket")
-    execution = _Execution(context, container, process, int(options["preserve_fds"] or 0))
-    try:
-        master = execution.run()
-    except BaseException as e:
-        execution.abort()
-        if isinstance(e, StageError):
-            raise PyscError(f"unable to start container process: {e}") from None
-        raise
-    if master >= 0 and options["console_socket"]:
-        from runsc_cli.console import send_master
+    from runsc_cli.supervise import Signals, supervise
 
-        send_master(options["console_socket"], master, "/dev/pts/0")
-        os.close(master)
-        master = -1
-    if options["pid_file"]:
-        write_pid_file(options["pid_file"], execution.stage.pid)
-    if options["detach"]:
-        return 0
-    from runsc_cli.supervise import supervise
+    with Signals() as signals:  # before there is a process: a signal is then for it
+        execution = _Execution(context, container, process, int(options["preserve_fds"] or 0))
+        try:
+            master = execution.run()
+        except BaseException as e:
+            execution.abort()
+            if isinstance(e, StageError):
+                raise PyscError(f"unable to start container process: {e}") from None
+            raise
+        if master >= 0 and options["console_socket"]:
+            from runsc_cli.console import send_master
 
-    return supervise(execution.stage.pid, master if master >= 0 else None)
+            send_master(options["console_socket"], master, "/dev/pts/0")
+            os.close(master)
+            master = -1
+        if options["pid_file"]:
+            write_pid_file(options["pid_file"], execution.stage.pid)
+        if options["detach"]:
+            return 0
+        return supervise(execution.stage.pid, master if master >= 0 else None, signals)
 
 
 class _Execution:

@@ -38,6 +38,8 @@ from sentry.abi import (
     O_TRUNC,
     O_VALID,
     RESOLVE_ALL,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_SYMLINKS,
 )
 from sentry.devices import READ, WRITE, allows
 from sentry.kernel import MAX_DENIALS
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 _PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
 _CREATING = O_CREAT | (O_TMPFILE & ~O_DIRECTORY)
+_TERMINAL_FLAGS = O_ACCMODE | O_NONBLOCK | O_CLOEXEC
 _DEV_TTY = os.makedev(5, 0)
 _HOW_SIZE = 24
 _HELD = 64
@@ -109,8 +112,8 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
         else:
             fd = open_pointer(task, dirfd, path, flags, mode)
     except OSError as e:
-        if e.errno == errno.ENXIO and not flags & O_NONBLOCK:
-            return _open_fifo_for_writing(task, dirfd, ffi.string(task.path), flags)
+        if e.errno == errno.ENXIO:
+            return _open_without_partner(task, dirfd, ffi.string(task.path), flags)
         if e.errno == errno.EACCES and not resolve and (held := _held_already(task, dirfd, ffi.string(task.path), flags)):
             return held
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -136,9 +139,6 @@ def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
         raise OSError(errno.EACCES, "block device")
     if kind == S_IFCHR:
         _check_device(task, fd, flags)
-    if kind == S_IFCHR and task.opened.rdev == _DEV_TTY:
-        os.close(fd)
-        fd = _controlling_terminal(task, flags)
     if not flags & O_NONBLOCK:
         os.set_blocking(fd, True)
     return Fd(fd, cloexec)
@@ -157,13 +157,16 @@ def _check_device(task: Task, fd: int, flags: int) -> None:
         raise OSError(errno.EPERM, "device")
 
 
-def _open_fifo_for_writing(task: Task, dirfd: int, path: bytes, flags: int) -> object:
-    """open(O_WRONLY) found no reader (ENXIO): wait for one if it is a FIFO."""
+def _open_without_partner(task: Task, dirfd: int, path: bytes, flags: int) -> object:
+    """ENXIO: a FIFO without a reader is waited for; /dev/tty we have none of, but the caller may; else it is the caller's error."""
     fd = lookup(task, dirfd, path, follow=not flags & O_NOFOLLOW)
-    if S_IFMT(task.opened.mode) != S_IFIFO:
-        os.close(fd)
-        raise OSError(errno.ENXIO, "open")
-    return _hold_open(task, fd, flags)
+    kind = S_IFMT(task.opened.mode)
+    if kind == S_IFIFO and not flags & O_NONBLOCK:
+        return _hold_open(task, fd, flags)
+    os.close(fd)
+    if kind == S_IFCHR and task.opened.rdev == _DEV_TTY:
+        return _open_special(task, _controlling_terminal(task, flags), kind, flags)
+    raise OSError(errno.ENXIO, "open")
 
 
 def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:
@@ -245,7 +248,8 @@ def _hold_open(task: Task, fd: int, flags: int) -> object:
 def _controlling_terminal(task: Task, flags: int) -> int:
     """/dev/tty is the opener's: find the caller's, /proc/TID/stat field 7, among the container's pseudoterminals.
 
-    Raises ENXIO when it has none or when it is not one of the container's. tty(4), proc_pid_stat(5).
+    Whoever has it may open it, whatever the mode of /dev/pts/N, so we open with our own rights. Raises ENXIO when the caller has none
+    or when it is not one of the container's. tty(4), proc_pid_stat(5); drivers/tty/tty_io.c:tty_open_current_tty().
     """
     stat = lib.proc_open(task.kernel.procfd, task.tid, b"stat", os.O_RDONLY)
     if stat < 0:
@@ -256,6 +260,15 @@ def _controlling_terminal(task: Task, flags: int) -> int:
         os.close(stat)
     number = int(fields[4])
     major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
-    if not 136 <= major <= 143:
+    task.check()
+    task.forget_acting()
+    task.kernel.credentials.resume_own()
+    name = b"dev/pts/%d" % (minor + ((major - 136) << 8))
+    fd = lib.openat2_raw(task.kernel.root, name, flags & _TERMINAL_FLAGS | O_NOCTTY | O_NONBLOCK, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
+    if fd < 0:
         raise OSError(errno.ENXIO, "/dev/tty")
-    return open_at(task, AT_FDCWD, b"/dev/pts/%d" % (minor + ((major - 136) << 8)), flags & ~O_CREAT & ~O_TRUNC)
+    lib.fd_info(fd, task.opened)
+    if S_IFMT(task.opened.mode) != S_IFCHR or task.opened.rdev != os.makedev(major, minor):
+        os.close(fd)
+        raise OSError(errno.ENXIO, "/dev/tty")
+    return int(fd)
