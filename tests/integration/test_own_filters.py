@@ -124,3 +124,34 @@ def test_snapshots_where_the_host_has_no_fuse(pysc: Pysc, bundle: Bundles, tmp_p
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
     assert (done.stdout, done.returncode) == ("1\nLinux\n", 0), done.stderr
     assert "no /dev/fuse" in done.stderr
+
+
+INTRUDED = """
+import os, sys
+from _socket import socket
+from gofer import server
+from runsc_cli.main import main
+from sentry.syscalls import registry, sys_misc
+if sys.argv[1] == "sentry":
+    registry.handlers["sysinfo"] = lambda task: socket(2, 1).fileno()
+else:
+    server._request = lambda message, fds: os.open("/", os.O_PATH)
+sys.exit(main(sys.argv[2:]))
+"""
+"""The command, with a sentry or gofer that somebody has made do something else: both are forked from it."""
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(("who", "trigger", "refused"), [("sentry", "free", 41), ("gofer", "mount -t tmpfs t /tmp", 257)])
+def test_one_call_of_another_kind_ends_the_container(
+    pysc: Pysc, bundle: Bundles, who: str, trigger: str, refused: int, debug: bool
+) -> None:
+    made = bundle(["sh", "-c", f"{trigger}; while :; do sleep 1; done"], writable=True)
+    for kind in ("bounding", "effective", "permitted"):
+        made.config["process"]["capabilities"][kind].append("CAP_SYS_ADMIN")
+    made.write()
+    words = pysc.argv(*(["--debug"] if debug else []), "run", "-b", made, pysc.id)
+    command = [sys.executable, "-P", "-c", INTRUDED, who, *words[words.index("runsc_cli.main") + 1 :]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 128 + 9, done
+    assert (f"{who}: system call {refused}(" in done.stderr) == debug
