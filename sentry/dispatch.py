@@ -56,9 +56,8 @@ class Dispatcher:
     def mediated(self) -> dict[str, int]:
         """How often each system call was mediated, by name."""
         counts = dict(self._kernel.counts)
-        for serving in self._servings:
-            for number, count in zip((_OPEN, _OPENAT), serving.opens, strict=True):
-                counts[number] = counts.get(number, 0) + count
+        for serving in list(self._servings):
+            _add_opens(counts, serving)
         return {self.name(number): count for number, count in sorted(counts.items()) if count}
 
     def serve(self, listener: int) -> None:
@@ -76,17 +75,19 @@ class Dispatcher:
         self.enter_thread()
         if lib.notif_sync_wakeup(listener) < 0:
             self._kernel.say("this kernel has no synchronous wake-up (Linux 6.6): each mediated call costs 40 us more")
+        serving = ffi.new("struct serving *")
+        self._servings.append(serving)
         try:
-            self._loop(listener)
+            self._loop(listener, serving)
         finally:
             os.close(listener)
+            self._servings.remove(serving)
+            _add_opens(self._kernel.counts, serving)
 
-    def _loop(self, listener: int) -> None:
+    def _loop(self, listener: int, serving: Any) -> None:
         kernel = self._kernel
-        serving = ffi.new("struct serving *")
         serving.root, serving.procfd = kernel.root, kernel.procfd
         serving.proc_dev, serving.flags = kernel.proc.dev, O_VALID
-        self._servings.append(serving)
         call = serving.call
         task = Task(kernel, listener, serving)
         handlers = self._handlers
@@ -133,3 +134,9 @@ class Dispatcher:
         self._kernel.counts[counted] = self._kernel.counts.get(counted, 0) + 1
         self._kernel.denied("syscall", self.name(nr))
         lib.notif_send(task.listener, task.id, 0, -error, 0)
+
+
+def _add_opens(counts: dict[int, int], serving: Any) -> None:
+    """The calls that a native loop has answered."""
+    for number, count in zip((_OPEN, _OPENAT), serving.opens, strict=True):
+        counts[number] = counts.get(number, 0) + count
