@@ -200,7 +200,7 @@ class Creation:
         os.close(userns)
         fifo = self._fifo()
         try:
-            self._finish_stage(spec, preserve_fds, fifo)
+            self._finish_stage(spec, preserve_fds, fifo, init=view is not None)
         finally:
             os.close(fifo)
 
@@ -430,7 +430,7 @@ class Creation:
         os.mkfifo(path, 0o600)
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
-    def _finish_stage(self, spec: Spec, preserve_fds: int, fifo: int) -> None:
+    def _finish_stage(self, spec: Spec, preserve_fds: int, fifo: int, init: bool) -> None:
         from runsc_cli.executable import find
         from sentry.platform.filter_cache import program
 
@@ -441,13 +441,13 @@ class Creation:
         launch.host_settings(stage.pid, process)
         p = Program()
         p.call("setns", Passed(self.mntns), CLONE_NEWNS, what="join the mount namespace that the gofer has made")
-        master = launch.terminal(p, process, console=True) if process.terminal else None
+        master = launch.terminal(p, process, console=True, control=not init) if process.terminal else None
         cwd = launch.limits(p, process)
         state = self.container.state
         bpf = program(state.profile, state.network, os.path.dirname(self.container.dir))
         listener = launch.filter_and_listener(p, bpf)
         launch.identity(p, process)
-        launch.execute(p, path, process, preserve_fds, fifo)
+        launch.execute(p, path, process, preserve_fds, fifo, init)
         stage.send(p)
         os.close(self.mntns)
         if master is not None:

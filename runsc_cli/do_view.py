@@ -168,6 +168,8 @@ def explain(report: dict[str, Any], view: View) -> list[str]:
     """The block for the end of a run: what was denied and what would allow it; empty when nothing was."""
     rows = []
     for kind, what, _count in report.get("denied", []):
+        if kind == "open" and _is_of_a_process(what):
+            continue  # Linux's own rule, ptrace(2): ps(1) runs into it on any system
         rows.append((kind, what, _remedy(kind, what)))
     for path in report.get("missing", []):
         if not path.startswith(_OWN_TREES) and os.path.lexists(path) and not view.shows(path):
@@ -176,6 +178,11 @@ def explain(report: dict[str, Any], view: View) -> list[str]:
         return []
     head = f"pysc: {len(rows)} operation{'s were' if len(rows) > 1 else ' was'} denied"
     return [head, *(f"  {kind:<8} {what:<40} {remedy}".rstrip() for kind, what, remedy in rows)]
+
+
+def _is_of_a_process(path: str) -> bool:
+    parts = path.split("/")
+    return parts[1:2] == ["proc"] and len(parts) > 3 and (parts[2].isdigit() or parts[2] in ("self", "thread-self"))
 
 
 def _remedy(kind: str, what: str) -> str:

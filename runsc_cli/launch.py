@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _CAP_HEADER = struct.pack("<II", 0x20080522, 0)
 _TIOCSCTTY, _TIOCSWINSZ, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x5414, 0x40045431, 0x5441
 _SIOCSIFFLAGS = 0x8914
+_SIG_SETMASK, _SIGCHLD = 2, 17
 _CLOSE_RANGE_CLOEXEC = 4
 _AF_INET, _SOCK_DGRAM, _IFF_UP, _IFF_RUNNING = 2, 2, 1, 64
 
@@ -72,11 +73,11 @@ def clocks_from_zero(p: Program) -> int:
     return born
 
 
-def terminal(p: Program, process: Process, console: bool) -> Result:
-    """A pseudoterminal of the container's own devpts as stdio and controlling terminal; returns the master.
+def terminal(p: Program, process: Process, console: bool, control: bool = True) -> Result:
+    """A pseudoterminal of the container's own devpts as stdio; returns the master.
 
     Its size is the config's, else that of the caller's terminal. `console`: also bind it on /dev/console.
-    Stops to answer, so that the master can be taken.
+    `control`: it becomes the controlling terminal. Stops to answer, so that the master can be taken.
     """
     from runsc_cli.console import callers_window_size
 
@@ -93,7 +94,8 @@ def terminal(p: Program, process: Process, console: bool) -> Result:
         made = p.call("openat", AT_FDCWD, b"/dev/console", O_CREAT | O_CLOEXEC, 0o600, what="/dev/console")
         p.call("close", made)
         p.call("mount", b"/dev/pts/0", b"/dev/console", 0, MS_BIND, 0, what="mount the terminal on /dev/console")
-    p.call("ioctl", slave, _TIOCSCTTY, 0, what="controlling terminal")
+    if control:
+        p.call("ioctl", slave, _TIOCSCTTY, 0, what="controlling terminal")
     for fd in range(3):
         p.call("dup3", slave, fd, 0, what="stdio")
     p.call("getpid", answer=True)
@@ -200,14 +202,22 @@ def identity(p: Program, process: Process) -> None:
         p.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def execute(p: Program, path: bytes, process: Process, preserve_fds: int, start: int) -> None:
+def execute(p: Program, path: bytes, process: Process, preserve_fds: int, start: int, init: bool = False) -> None:
     """Wait until one byte comes through the FIFO `start` (-1: do not wait), then become the workload.
 
     Only descriptors 0-2 and `preserve_fds` more go along. If execve(2) fails, say so on stderr: exit code 255, as runc.
+    `init`: the workload is a child of the first process, in a session of its own; as pid 1 it would be deaf to ^C and to kill(1).
     """
     if start >= 0:
         p.call("getpid", answer=True)
         p.call("read", Passed(start), bytes(8), 1, what="wait for start")
+    if init:
+        p.call("rt_sigprocmask", _SIG_SETMASK, b"\xff" * 8, 0, 8)
+        p.call("clone", _SIGCHLD, 0, 0, 0, 0, what="start the workload", init=True)
+        p.call("rt_sigprocmask", _SIG_SETMASK, bytes(8), 0, 8)
+        p.call("setsid")
+        if process.terminal:
+            p.call("ioctl", 0, _TIOCSCTTY, 0, what="controlling terminal")
     p.call("close_range", 3 + preserve_fds, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
     argv = [os.fsencode(a) for a in process.args]
     envp = [os.fsencode(e) for e in process.env]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Argument: TypeAlias = "int | bytes | Result | Passed | FilterProgram | list[bytes]"
 
-_MAY_FAIL, _FORK, _ANSWER = 1, 2, 4
+_MAY_FAIL, _FORK, _ANSWER, _INIT = 1, 2, 4, 8
 _VALUE, _BLOB, _RESULT, _FD, _VECTOR, _FPROG = range(6)
 _OP = struct.Struct("<HHI6Q")
 _HEAD = struct.Struct("<II")
@@ -92,9 +92,13 @@ class Program:
         may_fail: bool = False,
         fork: bool = False,
         answer: bool = False,
+        init: bool = False,
     ) -> Result:
-        """Append a call. `what` names it in errors. `fork`: the parent ends, the child goes on. `answer`: report, then wait."""
-        flags = (_MAY_FAIL if may_fail else 0) | (_FORK if fork else 0) | (_ANSWER if answer else 0)
+        """Append a call. `what` names it in errors. `answer`: report, then wait.
+
+        `fork`: the parent ends, the child goes on. `init`: the child goes on, the parent looks after it and ends when it ends.
+        """
+        flags = (_MAY_FAIL if may_fail else 0) | (_FORK if fork else 0) | (_ANSWER if answer else 0) | (_INIT if init else 0)
         self._ops.append((NUMBERS[name], flags, args))
         self._what.append(what or name)
         return Result(len(self._ops) - 1)

@@ -30,6 +30,7 @@ enum { /* struct op.flags */
 	OP_MAY_FAIL = 1, /* go on after an error */
 	OP_FORK = 2,     /* the parent answers with the result and exits, the child goes on */
 	OP_ANSWER = 4,   /* answer with the results so far, then wait for one byte before going on */
+	OP_INIT = 8,     /* the parent looks after its child until the end, the child goes on */
 };
 
 enum { /* how struct op.arg[i] is to be read: four bits each in struct op.kinds */
@@ -110,6 +111,30 @@ static void handle_signals(void)
 		call(__NR_rt_sigaction, signals[i], 0, (u64)&now, sizeof now.mask, 0, 0);
 		if (now.handler != SIG_IGN)
 			call(__NR_rt_sigaction, signals[i], (u64)&ending, 0, sizeof now.mask, 0, 0);
+	}
+}
+
+/*
+ * Be the first process for `child`, which the kernel then treats as any other: signals that it has no handler for work. Pass on
+ * what comes, reap what is orphaned, end as it ends. All signals are blocked already, hence kept and not ignored.
+ */
+static void __attribute__((noreturn)) look_after(int child)
+{
+	u64 all = ~0UL;
+	int status;
+	s64 number, pid;
+
+	call(__NR_close_range, SOCKET, ~0U, 0, 0, 0, 0);
+	for (;;) {
+		number = call(__NR_rt_sigtimedwait, (u64)&all, 0, 0, sizeof all, 0, 0);
+		if (number != 17 /* SIGCHLD */) {
+			if (number > 0)
+				call(__NR_kill, child, number, 0, 0, 0, 0);
+			continue;
+		}
+		while ((pid = call(__NR_wait4, -1, (u64)&status, 1 /* WNOHANG */, 0, 0, 0)) > 0)
+			if (pid == child)
+				leave(status & 127 ? 128 + (status & 127) : status >> 8 & 255);
 	}
 }
 
@@ -197,6 +222,8 @@ static void execute(struct program *p)
 			reply(i + 1);
 			leave(0);
 		}
+		if (op->flags & OP_INIT && r > 0)
+			look_after(r);
 		if (op->flags & OP_ANSWER) {
 			reply(i + 1);
 			if (call(__NR_read, SOCKET, (u64)&go, 1, 0, 0, 0) != 1)

@@ -347,3 +347,21 @@ def test_a_program_keeps_its_cpus_while_it_opens_files(tmp_path):
     command = [*PYSC, "--root", str(tmp_path / "state"), "do", "--", "python3", "-c", script]
     answer = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
     assert answer.stdout == "0\n", answer.stderr
+
+
+def test_do_looks_after_its_command(tmp_path):
+    def start(*argv):
+        command = [*PYSC, "--root", str(tmp_path / "state"), "do", "--", *argv]
+        return subprocess.Popen(command, cwd=tmp_path, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    # as pid 1 it would be deaf to a signal that it has no handler for
+    with start("sh", "-c", "echo $$; exec sleep 1000") as waiting:
+        assert waiting.stdout.readline() == "2\n"
+        waiting.terminate()
+        assert (waiting.wait(20), waiting.stderr.read()) == (128 + 15, "")
+    with start("sh", "-c", "kill -SEGV $$") as crashing:
+        assert (crashing.wait(20), *crashing.communicate()) == (128 + 11, "", "")
+    # what is orphaned gets reaped; ps looks into /proc/1, which is Linux's to refuse and no denial of ours
+    script = "sh -c 'true & echo $!' >orphan; while kill -0 $(cat orphan) 2>/dev/null; do :; done; ps -e -o pid= | wc -l; exit 5"
+    with start("sh", "-c", script) as reaping:
+        assert (*reaping.communicate(timeout=20), reaping.returncode) == ("4\n", "", 5)

@@ -91,10 +91,18 @@ class Person:
     def leaves(self, line: str) -> int:
         """The last line; the exit code."""
         self._child.send(line + "\n")
+        return self._end()
+
+    def _end(self) -> int:
         self._child.expect(pexpect.EOF)
         self.transcript.append(self._child.before)
         self._child.close()
         return self._child.exitstatus
+
+    def ends_at(self, control: str) -> int:
+        """The same with a control character."""
+        self._child.sendcontrol(control)
+        return self._end()
 
     def gives_up(self) -> None:
         self._child.close(force=True)
@@ -170,6 +178,16 @@ def test_a_dialogue_with_a_shell_that_exec_has_started(pysc: Pysc, debian_root: 
     subprocess.run(pysc.argv("run", "--detach", "--bundle", tmp_path, pysc.id), stdout=subprocess.DEVNULL, check=True)
     assert held(dialogue, pysc.argv("exec", "--tty", pysc.id, *SHELLS["bash"]), scripts, None) == expected
     pysc("delete", "--force", pysc.id, check=True)
+
+
+def test_a_command_without_a_shell_can_be_interrupted(pysc: Pysc, scripts: Path) -> None:
+    person = Person(pysc.argv("do", "--", "python3", "job.py"), scripts, None)
+    try:
+        person.sees("started\r\n")
+        assert person.ends_at("c") == 128 + 2
+        assert person.transcript[-1] == "^C"
+    finally:
+        person.gives_up()
 
 
 def test_busybox_on_a_terminal(sandbox: Sandbox, scripts: Path) -> None:
