@@ -107,6 +107,7 @@ SOURCE = r"""
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -362,13 +363,20 @@ static int64_t fd_type(int fd)
 static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve, struct opened *out)
 {
     uint64_t extra = flags & O_PATH ? 0 : O_NONBLOCK;
-    int fd, probe;
+    int fd, probe, there = 0;
 
     resolve |= RESOLVE_NO_MAGICLINKS;
     for (int tries = 0; ; tries++) {
         fd = openat2_raw(dir, path, flags | extra, mode, resolve);
-        if (fd != -EAGAIN || tries == 100) /* RESOLVE_IN_ROOT and BENEATH: a rename raced with ".." */
+        if (fd != -EAGAIN || tries == 100)
             break;
+        /* RESOLVE_IN_ROOT and BENEATH: a rename raced with "..". Or the name is found, but a lease is held on the file. */
+        probe = openat2_raw(dir, path, O_PATH | (flags & (O_NOFOLLOW | O_DIRECTORY)), 0, resolve);
+        if (probe >= 0) {
+            close(probe);
+            if (there++)
+                return -EAGAIN;
+        }
     }
     if (fd >= 0) {
         int r = fd_info(fd, out);
@@ -382,6 +390,15 @@ static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode
     }
     if (fd == -EXDEV || fd == -ELOOP || fd == -EAGAIN)
         return WALK;
+    if (fd == -EACCES) {
+        /* On procfs a process may search what is its own, whoever owns it: did the walk get there? */
+        if (fd_type(dir) == PROC_SUPER_MAGIC)
+            return WALK;
+        probe = openat2_raw(dir, path, O_PATH, 0, resolve | RESOLVE_NO_XDEV);
+        if (probe >= 0)
+            close(probe);
+        return probe == -EXDEV || probe == -ELOOP ? WALK : fd;
+    }
     if (fd != -ENOENT)
         return fd;
     /* /proc/self does not exist for the sentry, which is not in that pid namespace: was it on the way? */
@@ -392,7 +409,7 @@ static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t mode
         close(probe);
     probe = openat2_raw(dir, path, O_PATH, 0, resolve | RESOLVE_NO_XDEV);
     if (probe == -ENOENT)
-        return -ENOENT;
+        return fd_type(dir) == PROC_SUPER_MAGIC ? WALK : -ENOENT;
     if (probe >= 0)
         close(probe);
     return WALK;

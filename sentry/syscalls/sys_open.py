@@ -38,12 +38,14 @@ from sentry.abi import (
     O_TRUNC,
     O_VALID,
     RESOLVE_ALL,
+    RESOLVE_CACHED,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_SYMLINKS,
 )
 from sentry.devices import READ, WRITE, allows
 from sentry.kernel import MAX_DENIALS
 from sentry.platform._native import ffi, lib
+from sentry.syscalls.raw import value
 from sentry.syscalls.registry import Dirfd, Flags, Mode, Ptr, Size, syscall
 from sentry.task import CONTINUE, Fd
 from sentry.vfs.resolve import lookup, open_at, open_pointer
@@ -53,7 +55,8 @@ if TYPE_CHECKING:
     from sentry.task import HeldReply, Task
 
 _PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-_CREATING = O_CREAT | (O_TMPFILE & ~O_DIRECTORY)
+_TMPFILE = O_TMPFILE & ~O_DIRECTORY
+_CREATING = O_CREAT | _TMPFILE
 _TERMINAL_FLAGS = O_ACCMODE | O_NONBLOCK | O_CLOEXEC
 _DEV_TTY = os.makedev(5, 0)
 _HOW_SIZE = 24
@@ -96,7 +99,17 @@ def openat2(task: Task, dirfd: Dirfd, path: Ptr, how: Ptr, size: Size) -> object
         raise OSError(errno.EINVAL, "open_how")
     if flags & O_PATH:
         raise OSError(errno.EINVAL if flags & ~_PATH_FLAGS else errno.ENOSYS, "open_how")
+    _check_flags(flags, mode, resolve)
+    if resolve & RESOLVE_CACHED:
+        raise OSError(errno.EAGAIN, "RESOLVE_CACHED")
     return _openat(task, dirfd, path, flags, mode, resolve)
+
+
+def _check_flags(flags: int, mode: int, resolve: int) -> None:
+    """build_open_flags(), which comes before the path is read and is the kernel's: an empty path is the next error. Raises EINVAL."""
+    error = lib.openat2_raw(AT_FDCWD, b"", flags, mode, resolve)
+    if error != -errno.ENOENT:
+        value(error)
 
 
 def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: int = 0) -> object:
@@ -106,14 +119,16 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
     cloexec = flags & O_CLOEXEC
     flags |= O_LARGEFILE | O_NOCTTY
     mode = mode & 0o7777 if flags & _CREATING else 0
+    if flags & _TMPFILE or (flags & O_CREAT and flags & O_DIRECTORY):
+        _check_flags(flags, mode, resolve)
     try:
         if resolve:
             fd = open_at(task, dirfd, task.read_cstr(path), flags, mode, resolve)
         else:
             fd = open_pointer(task, dirfd, path, flags, mode)
     except OSError as e:
-        if e.errno == errno.ENXIO:
-            return _open_without_partner(task, dirfd, ffi.string(task.path), flags)
+        if e.errno in (errno.ENXIO, errno.EAGAIN):
+            return _open_later(task, dirfd, ffi.string(task.path), flags, e.errno)
         if e.errno == errno.EACCES and not resolve and (held := _held_already(task, dirfd, ffi.string(task.path), flags)):
             return held
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -157,16 +172,19 @@ def _check_device(task: Task, fd: int, flags: int) -> None:
         raise OSError(errno.EPERM, "device")
 
 
-def _open_without_partner(task: Task, dirfd: int, path: bytes, flags: int) -> object:
-    """ENXIO: a FIFO without a reader is waited for; /dev/tty we have none of, but the caller may; else it is the caller's error."""
+def _open_later(task: Task, dirfd: int, path: bytes, flags: int, error: int) -> object:
+    """An open that would have waited: ENXIO is a FIFO without a reader, EAGAIN a file that somebody has a lease on (fcntl(2)).
+
+    ENXIO also says that we have no /dev/tty, but the caller may. Everything else is the caller's error.
+    """
     fd = lookup(task, dirfd, path, follow=not flags & O_NOFOLLOW)
     kind = S_IFMT(task.opened.mode)
-    if kind == S_IFIFO and not flags & O_NONBLOCK:
+    if kind == (S_IFIFO if error == errno.ENXIO else S_IFREG) and not flags & O_NONBLOCK:
         return _hold_open(task, fd, flags)
     os.close(fd)
-    if kind == S_IFCHR and task.opened.rdev == _DEV_TTY:
+    if error == errno.ENXIO and kind == S_IFCHR and task.opened.rdev == _DEV_TTY:
         return _open_special(task, _controlling_terminal(task, flags), kind, flags)
-    raise OSError(errno.ENXIO, "open")
+    raise OSError(error, "open")
 
 
 def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:
@@ -229,9 +247,9 @@ def _hold_reader(task: Task, fd: int, flags: int) -> object:
 
 
 def _hold_open(task: Task, fd: int, flags: int) -> object:
-    """Open the FIFO behind `fd` again, blocking, on a waiting thread."""
+    """Open the object behind `fd` again, blocking, on a waiting thread."""
     name = b"%d" % fd
-    flags &= ~(O_CREAT | O_TRUNC | O_NOFOLLOW | os.O_EXCL)
+    flags &= ~(O_CREAT | O_NOFOLLOW | os.O_EXCL)
 
     def deliver(reply: HeldReply, result: int, fd: int) -> None:
         os.close(fd)

@@ -2,7 +2,8 @@
 
 Taken when one openat2(2) cannot give the answer: a relative name that climbs with "..", an absolute link met from a
 working directory, and everything about `/proc/self`. Each step is an O_PATH descriptor opened below the one
-before, so the kernel still decides permissions, crosses mounts and handles renames; only links are read here.
+before, so the kernel still decides permissions, crosses mounts and handles renames; only links are read here, and whether one may be
+followed is asked of the kernel, too.
 
 Left to the kernel: "..", which at the top of a mount leads to the mount below, and at the root stays. Special: the
 links `self` and `thread-self` of the container's procfs mean the caller; magic links (`/proc/PID/{cwd,root,exe,fd/N}`)
@@ -13,10 +14,11 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_ISDIR, S_ISLNK
+from stat import S_IFDIR, S_IFMT, S_IFREG, S_ISDIR, S_ISLNK
 
 from sentry.abi import (
     AT_FDCWD,
+    O_ACCMODE,
     O_CREAT,
     O_DIRECTORY,
     O_EXCL,
@@ -24,6 +26,7 @@ from sentry.abi import (
     O_NONBLOCK,
     O_PATH,
     O_TMPFILE,
+    O_TRUNC,
     RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
@@ -31,6 +34,7 @@ from sentry.abi import (
     RESOLVE_NO_XDEV,
 )
 from sentry.platform._native import ffi, lib
+from sentry.vfs.serve import OPEN_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,24 +44,27 @@ MAXSYMLINKS = 40
 """include/linux/namei.h"""
 
 _STEP = O_PATH | O_NOFOLLOW
+_SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
+_ST_NOSYMFOLLOW = 0x2000
 
 
 class _Walk:
     """One walk. Owns `here`, the directory reached so far, and `found`, the object of the last component, if it exists."""
 
-    __slots__ = ("_opened", "_root", "_root_id", "_start_id", "found", "here", "last", "links", "resolve", "task")
+    __slots__ = ("_creating", "_opened", "_root", "_root_id", "found", "here", "last", "links", "resolve", "task")
 
-    def __init__(self, task: Task, directory: int, resolve: int) -> None:
+    def __init__(self, task: Task, directory: int, resolve: int, creating: bool = False) -> None:
+        """`creating`: the open has O_CREAT, for which a trailing slash is an error."""
         self.task = task
         self.resolve = resolve
         self.links = 0
         self.last = b"."
         self.found = -1
+        self._creating = creating
         self._opened = ffi.new("struct opened *")
-        self._root = os.dup(directory) if resolve & RESOLVE_IN_ROOT else task.root()
+        self._root = os.dup(directory) if resolve & _SCOPED else task.root()
         self.here = os.dup(directory)
         self._root_id = self._identity(self._root)
-        self._start_id = self._identity(self.here)
 
     def close(self) -> None:
         for fd in (self._root, self.here, self.found):
@@ -82,149 +89,169 @@ class _Walk:
         return int(fd)
 
     def run(self, path: bytes, follow: bool) -> None:
-        """Walk `path`; leaves the parent in `here`, the last component in `last`, its object in `found` (-1: there is none)."""
-        todo = self._components(path)
-        while todo:
-            name = todo.pop()
-            if name in (b".", b""):
-                self._must_be_directory()
-                if not todo:
-                    self.last, self.found = b".", self._step(b".")
-                continue
-            if name == b"..":
-                self._up()
-                if not todo:
-                    self.last, self.found = b".", self._step(b".")
-                continue
-            try:
-                fd = self._step(name)
-            except OSError as e:
-                if e.errno == errno.ENOENT and not any(c not in (b"", b".") for c in todo):
-                    self.last = name + (b"/" if todo else b"")
-                    return
-                raise
-            lib.fd_info(fd, self._opened)
-            if S_ISLNK(self._opened.mode) and (todo or follow):
-                try:
-                    self._follow(fd, name, todo)
-                finally:
-                    os.close(fd)
-                if not todo and self.found < 0:
-                    self.last, self.found = b".", self._step(b".")
-                if self.found >= 0:
-                    return
-            elif todo:
-                if not S_ISDIR(self._opened.mode):
-                    os.close(fd)
-                    raise OSError(errno.ENOTDIR, "walk")
-                self._cross(fd)
-                self._enter(fd)
-                if not any(c for c in todo if c):  # a trailing slash
-                    self.last, self.found = b".", self._step(b".")
-                    return
-            else:
-                self._cross(fd)
-                self.last, self.found = name, fd
+        """Walk `path`; leaves the parent in `here`, the last component in `last`, its object in `found` (-1: there is none).
 
-    def _components(self, path: bytes) -> list[bytes]:
-        """The components in reverse order; a trailing slash is an empty one. An absolute path first goes to the root."""
+        Where the last component is no name in `here` ("..", a magic link, the root), `last` is ".". A symbolic link at the end is
+        what is found unless `follow`.
+        """
         if path[:1] == b"/":
             if self.resolve & RESOLVE_BENEATH:
                 raise OSError(errno.EXDEV, "RESOLVE_BENEATH")
             self._enter(os.dup(self._root))
-        parts = path.split(b"/")
-        names = [p for p in parts if p]
-        if not names:
-            return [b"."]
-        if not parts[-1]:
-            names.append(b"")
-        names.reverse()
-        return names
+        todo = _components(path)
+        while todo and self.found < 0:
+            name = todo.pop()
+            final = not any(todo)  # but for a trailing slash, which is an empty component
+            if name in (b"", b"."):
+                if final and name:
+                    self.found = self._step(b".")
+            elif name == b"..":
+                self._up()
+            elif self._component(name, todo, final, follow):
+                return
+        self.last = b"."
+        if self.found < 0:
+            self.found = os.dup(self.here)
 
-    def _must_be_directory(self) -> None:
-        lib.fd_info(self.here, self._opened)
+    def _component(self, name: bytes, todo: list[bytes], final: bool, follow: bool) -> bool:
+        """Take the step to `name`. True when the walk has ended there."""
+        slash = final and bool(todo)
+        if slash and self._creating:
+            os.close(self._step(b"."))  # may we search it?
+            raise OSError(errno.EISDIR, "trailing slash")
+        try:
+            fd = self._step(name)
+        except OSError as e:
+            if e.errno == errno.ENOENT and final:
+                self.last = name
+                return True
+            raise
+        lib.fd_info(fd, self._opened)
+        if S_ISLNK(self._opened.mode) and (follow or slash or not final):
+            try:
+                self._follow(fd, name, todo, final)
+            finally:
+                os.close(fd)
+            return False
+        if final and not slash:
+            self._cross(fd)
+            self.last, self.found = name, fd
+            return True
         if not S_ISDIR(self._opened.mode):
+            os.close(fd)
             raise OSError(errno.ENOTDIR, "walk")
+        self._cross(fd)
+        self._enter(fd)
+        return False
 
     def _up(self) -> None:
-        here = self._identity(self.here)
-        if here == self._root_id:
+        if self._identity(self.here) == self._root_id:
+            if self.resolve & RESOLVE_BENEATH:
+                raise OSError(errno.EXDEV, "RESOLVE_BENEATH")
             return
-        if self.resolve & RESOLVE_BENEATH and here == self._start_id:
-            raise OSError(errno.EXDEV, "RESOLVE_BENEATH")
         fd = self._step(b"..", O_PATH | O_DIRECTORY)
         self._cross(fd)
         self._enter(fd)
 
     def _cross(self, fd: int) -> None:
+        """RESOLVE_NO_XDEV. Closes `fd` when it raises."""
         if self.resolve & RESOLVE_NO_XDEV and lib.fd_mount(fd) != lib.fd_mount(self.here):
             os.close(fd)
             raise OSError(errno.EXDEV, "RESOLVE_NO_XDEV")
 
-    def _follow(self, link: int, name: bytes, todo: list[bytes]) -> None:
+    def _follow(self, link: int, name: bytes, todo: list[bytes], final: bool) -> None:
+        """pick_link(), get_link(): the link `name` in `here`, held by `link`."""
         self.links += 1
-        if self.links > MAXSYMLINKS or self.resolve & RESOLVE_NO_SYMLINKS:
+        if self.links > MAXSYMLINKS:
             raise OSError(errno.ELOOP, "walk")
         proc = self.task.kernel.proc
-        if self._opened.dev == proc.dev:
+        on_proc = self._opened.dev == proc.dev
+        if final and not on_proc:
+            # may_follow_link() looks at a last component in a sticky directory: EACCES before ELOOP
+            probe = lib.openat2_raw(self.here, name, O_PATH, 0, RESOLVE_NO_SYMLINKS)
+            if probe == -errno.EACCES:
+                raise OSError(errno.EACCES, "protected link")
+            if probe >= 0:
+                os.close(probe)
+        if self.resolve & RESOLVE_NO_SYMLINKS or os.fstatvfs(link).f_flag & _ST_NOSYMFOLLOW:
+            raise OSError(errno.ELOOP, "walk")
+        if on_proc:
             if proc.is_magic(self.task, link):
-                if self.resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT | RESOLVE_BENEATH):
-                    raise OSError(errno.ELOOP, "RESOLVE_NO_MAGICLINKS")
-                target = proc.follow_magic(self.task, self.here, link, name)
-                if not todo:
-                    self.last, self.found = b".", target
-                    return
-                lib.fd_info(target, self._opened)
-                if not S_ISDIR(self._opened.mode):
-                    os.close(target)
-                    raise OSError(errno.ENOTDIR, "walk")
-                self._enter(target)
+                self._jump(proc.follow_magic(self.task, self.here, link, name), not final or bool(todo))
                 return
             text = proc.link_target(self.task, link)
         else:
             text = os.readlink(b"", dir_fd=link)
-        if not text:
-            raise OSError(errno.ENOENT, "empty link")
-        todo.extend(self._components(text))
+        if text[:1] == b"/":
+            if self.resolve & RESOLVE_BENEATH:
+                raise OSError(errno.EXDEV, "RESOLVE_BENEATH")
+            self._cross(root := os.dup(self._root))
+            self._enter(root)
+        todo.extend(_components(text))
+
+    def _jump(self, target: int, directory: bool) -> None:
+        """nd_jump_link(): to the object `target` of a magic link, which is consumed; whether it has to be a `directory`."""
+        if self.resolve & RESOLVE_NO_MAGICLINKS:
+            os.close(target)
+            raise OSError(errno.ELOOP, "RESOLVE_NO_MAGICLINKS")
+        self._cross(target)
+        if self.resolve & _SCOPED:
+            os.close(target)
+            raise OSError(errno.EXDEV, "magic link")
+        lib.fd_info(target, self._opened)
+        if not directory:
+            self.found = target
+        elif S_ISDIR(self._opened.mode):
+            self._enter(target)
+        else:
+            os.close(target)
+            raise OSError(errno.ENOTDIR, "walk")
 
 
-def worth_walking(task: Task, directory: int, path: bytes, how: int) -> bool:
-    """Whether EACCES for one lookup of `path` may not be what the caller would get: where procfs has been on the way.
-
-    `how`: the RESOLVE_* flags of that lookup.
-    """
-    opened = ffi.new("struct opened *")
-    if lib.fd_info(directory, opened) == 0 and opened.dev == task.kernel.proc.dev:
-        return True
-    probe = lib.openat2_raw(directory, path, O_PATH, 0, how | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
-    if probe >= 0:
-        os.close(probe)
-    return bool(probe != -errno.EACCES)
+def _components(path: bytes) -> list[bytes]:
+    """The components in reverse order; a trailing slash is an empty one."""
+    names = [part for part in path.split(b"/") if part]
+    if names and path[-1:] == b"/":
+        names.append(b"")
+    names.reverse()
+    return names
 
 
 def open_walking(task: Task, directory: int, path: bytes, flags: int, mode: int, resolve: int = 0) -> int:
     """`sentry.vfs.resolve.open_at`'s slow path: same contract. `directory` stays the caller's."""
     follow = not flags & O_NOFOLLOW and not (flags & O_CREAT and flags & O_EXCL)
-    walk = _Walk(task, directory, resolve)
+    walk = _Walk(task, directory, resolve, bool(flags & O_CREAT))
     try:
         walk.run(path, follow)
         if walk.found < 0:
+            if not flags & O_CREAT:
+                raise OSError(errno.ENOENT, "open")
             return _create(task, walk, flags, mode)
         if flags & O_CREAT and flags & O_EXCL:
             raise OSError(errno.EEXIST, "open")
+        if flags & O_CREAT and walk.last != b".":
+            lib.fd_info(walk.found, task.opened)
+            if task.opened.dev != task.kernel.proc.dev:
+                return _create(task, walk, flags, mode)
         return reopen(task, walk.found, flags, mode)
     finally:
         walk.close()
 
 
 def _create(task: Task, walk: _Walk, flags: int, mode: int) -> int:
-    if not flags & O_CREAT or flags & O_PATH:
-        raise OSError(errno.ENOENT, "open")
+    """Open the last component with O_CREAT, whether it exists or not: what may be opened so in a sticky directory the kernel decides."""
     # O_NOFOLLOW: a link that appeared meanwhile is not what was looked up
-    fd = lib.openat2_raw(walk.here, walk.last, flags | O_NOFOLLOW, mode, 0)
+    fd = lib.openat2_raw(walk.here, walk.last, flags | O_NOFOLLOW | O_NONBLOCK, mode, 0)
     if fd < 0:
         raise OSError(-fd, "create")
     lib.fd_info(fd, task.opened)
+    return _settled(task, fd, flags)
+
+
+def _settled(task: Task, fd: int, flags: int) -> int:
+    """`fd`, opened with O_NONBLOCK so that it could not wait, as the caller wants it if it is of the kinds that never wait."""
+    if not flags & O_NONBLOCK and S_IFMT(task.opened.mode) in (S_IFREG, S_IFDIR):
+        os.set_blocking(fd, True)
     return int(fd)
 
 
@@ -232,23 +259,27 @@ def reopen(task: Task, fd: int, flags: int, mode: int = 0) -> int:
     """A new open file description for the object behind the O_PATH descriptor `fd`, with `flags`; facts in `task.opened`.
 
     By the magic link in our own /proc/self/fd, which is this thread's working directory: the object decides, not a name.
+    O_NOFOLLOW has had its effect by then and is not among the description's flags.
     """
     lib.fd_info(fd, task.opened)
+    if flags & O_CREAT and S_ISDIR(task.opened.mode):
+        raise OSError(errno.EISDIR, "open")
+    if flags & O_DIRECTORY and not S_ISDIR(task.opened.mode):
+        raise OSError(errno.ENOTDIR, "open")
     if task.opened.dev == task.kernel.proc.dev:
         return task.kernel.proc.admit(task, os.dup(fd), flags)
     if flags & O_PATH:
-        if flags & O_DIRECTORY and not S_ISDIR(task.opened.mode):
-            raise OSError(errno.ENOTDIR, "open")
         return os.dup(fd)
     if S_ISLNK(task.opened.mode):
-        raise OSError(errno.ENOTDIR if flags & O_DIRECTORY else errno.ELOOP, "open")
-    extra = 0 if flags & O_NONBLOCK else O_NONBLOCK
-    keep = flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL) | extra
-    if flags & O_CREAT and S_ISDIR(task.opened.mode):
-        raise OSError(errno.EISDIR, "open")
-    new = lib.openat2_raw(AT_FDCWD, b"%d" % fd, keep, mode if flags & O_TMPFILE == O_TMPFILE else 0, 0)
+        raise OSError(errno.ELOOP, "open")
+    extra = O_NONBLOCK
+    if task.opened.dev == task.kernel.proc.generated_dev:
+        if flags & (O_ACCMODE | O_TRUNC):
+            raise OSError(errno.EACCES, "procfs")
+        extra |= OPEN_FLAGS
+    unnamed = flags & O_TMPFILE == O_TMPFILE
+    keep = flags & ~(O_NOFOLLOW | O_CREAT | (0 if unnamed else O_EXCL)) | extra
+    new = lib.openat2_raw(AT_FDCWD, b"%d" % fd, keep, mode if unnamed else 0, 0)
     if new < 0:
         raise OSError(-new, "open")
-    if extra and (task.opened.mode & 0o170000) in (0o100000, 0o040000):
-        os.set_blocking(new, True)
-    return int(new)
+    return _settled(task, new, flags)

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import time
 from stat import S_ISDIR, S_ISLNK
 
-from sentry.abi import AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TRUNC
+from sentry.abi import AT_EMPTY_PATH, AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TRUNC
 from sentry.platform._native import ffi, lib
 from sentry.vfs import procfs
 from sentry.vfs.procread import cgroup_reader, directory_reader, pid_lister
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from sentry.kernel import Kernel
     from sentry.task import Task
 
+_AT_STATX_DONT_SYNC = 0x4000
+_stx_dev = struct.Struct("<II")  # stx_dev_major, stx_dev_minor of struct statx
+
 PROC_SUPER_MAGIC = 0x9FA0
 _MAGIC = frozenset((b"cwd", b"root", b"exe"))
 _MAGIC_DIRECTORIES = frozenset((b"fd", b"ns", b"map_files"))
@@ -39,7 +43,7 @@ _OWN_DIRECTORIES = frozenset((b"fd", b"fdinfo", b"map_files"))
 class Proc:
     """The procfs of one container. Constant after boot."""
 
-    __slots__ = ("_bare", "_device", "_fuse_root", "_own_net", "_root", "dev", "view")
+    __slots__ = ("_bare", "_device", "_fuse_root", "_own_net", "_root", "dev", "generated_dev", "view")
 
     def __init__(self, root: int, procfd: int, message: dict[str, Any], given: dict[str, int]) -> None:
         """`root`: the container's; `given`: descriptors by name, of which fuse, fuse_root and cgroup:* are used."""
@@ -52,6 +56,10 @@ class Proc:
         self._fuse_root = given.get("fuse_root", -1)
         self._own_net = bool(message["own_netns"])
         facts = ffi.new("struct opened *")
+        self.generated_dev = -1
+        """st_dev of the generated files' FUSE mount; -1 when there is none."""
+        if self._fuse_root >= 0:
+            self.generated_dev = _device_unasked(self._fuse_root)
         listing = -1
         if self._root >= 0 and lib.fd_type(self._root) == PROC_SUPER_MAGIC:
             lib.fd_info(self._root, facts)
@@ -244,6 +252,15 @@ class Proc:
             return self.link_target(task, link)
         with task.ptrace_rights(_pid_in(b"/proc/" + b"/".join(self._name(task, link)))):
             return os.readlink(b"", dir_fd=link)
+
+
+def _device_unasked(fd: int) -> int:
+    """st_dev of `fd` without a question to its file system: a FUSE mount that nobody serves yet would never answer. statx(2)."""
+    out = ffi.new("char[]", 256)
+    error = lib.statx_raw(fd, b"", AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, 0, out)
+    if error < 0:
+        raise OSError(-error, os.strerror(-error), "statx")
+    return os.makedev(*_stx_dev.unpack_from(ffi.buffer(out), 136))
 
 
 def _pid_in(name: bytes) -> int:

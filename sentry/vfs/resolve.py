@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from sentry.task import Task
 
 
-def start(task: Task, dirfd: int, path: bytes) -> tuple[int, int]:
-    """Where the walk of `path` starts: (directory, RESOLVE_* flag). The directory is ours to close unless it is kernel.root."""
-    if path[:1] == b"/":
+def start(task: Task, dirfd: int, path: bytes, resolve: int = 0) -> tuple[int, int]:
+    """Where the walk of `path` starts: (directory, RESOLVE_* flag). The directory is ours to close unless it is kernel.root.
+
+    `resolve`: the caller's own RESOLVE_* flags.
+    """
+    if path[:1] == b"/" and not resolve & RESOLVE_IN_ROOT:
         kernel = task.kernel
         return (task.root() if kernel.chrooted else kernel.root), RESOLVE_IN_ROOT
     if not path:
@@ -38,7 +41,7 @@ def open_at(task: Task, dirfd: int, path: bytes, flags: int, mode: int = 0, reso
     `flags` are open(2)'s and `resolve` openat2(2)'s, both already checked. A FIFO or device is opened with O_NONBLOCK.
     Raises OSError with the errno that openat(2) gives.
     """
-    directory, how = start(task, dirfd, path)
+    directory, how = start(task, dirfd, path, resolve)
     try:
         task.assume()
         task.check()
@@ -47,7 +50,7 @@ def open_at(task: Task, dirfd: int, path: bytes, flags: int, mode: int = 0, reso
         fd = lib.open_beneath(directory, path, flags, mode, how, task.opened)
         if fd >= 0:
             return task.kernel.proc.admit(task, fd, flags) if task.opened.dev == task.kernel.proc.dev else fd
-        if fd != lib.WALK and not (fd == -errno.EACCES and namei.worth_walking(task, directory, path, how)):
+        if fd != lib.WALK:
             raise OSError(-fd, "open")
         return namei.open_walking(task, directory, path, flags, mode)
     finally:
@@ -68,7 +71,7 @@ def open_pointer(task: Task, dirfd: int, addr: int, flags: int, mode: int) -> in
         )
     if fd >= 0:
         return kernel.proc.admit(task, fd, flags) if task.opened.dev == kernel.proc.dev else int(fd)
-    if fd in (lib.WALK, -errno.EACCES):
+    if fd == lib.WALK:
         return open_at(task, dirfd, ffi.string(task.path), flags, mode)
     raise OSError(-fd, "open")
 
@@ -82,7 +85,7 @@ def _open_restricted(task: Task, directory: int, path: bytes, flags: int, mode: 
     fd = lib.open_beneath(directory, path, flags, mode, how | resolve, task.opened)
     if fd >= 0:
         return task.kernel.proc.admit(task, fd, flags) if task.opened.dev == task.kernel.proc.dev else fd
-    if fd != lib.WALK and not (fd == -errno.EACCES and namei.worth_walking(task, directory, path, how | resolve)):
+    if fd != lib.WALK:
         raise OSError(-fd, "openat2")
     return namei.open_walking(task, directory, path, flags, mode, resolve)
 

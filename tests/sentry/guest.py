@@ -116,10 +116,10 @@ class Caller:
 
     def note(self, *what: object) -> None:
         """Something else that must be the same in both runs."""
-        self.log.append(what)
+        self.log.append(tuple(_show(each) for each in what))
 
     def opened(self, path: Argument, flags: int, mode: int = 0, dirfd: int = -100) -> None:
-        """openat(2) and close(2) in one line of the log, with what was opened: type and mode, links, owner, device, flags.
+        """openat(2) and close(2) in one line of the log, with what was opened: type and mode, links of a file, owner, device, flags.
 
         O_NOFOLLOW has had its effect by then: the sentry's slow path drops it from what F_GETFL shows.
         """
@@ -127,7 +127,9 @@ class Caller:
         facts: tuple[object, ...] = ()
         if result >= 0:
             st = os.fstat(result)
-            facts = (oct(st.st_mode), st.st_nlink, st.st_uid, st.st_gid, st.st_rdev, oct(fcntl.fcntl(result, fcntl.F_GETFL) & ~os.O_NOFOLLOW))
+            links = st.st_nlink if st.st_mode & 0o100000 else 0
+            shown = fcntl.fcntl(result, fcntl.F_GETFL) & ~os.O_NOFOLLOW
+            facts = (oct(st.st_mode), links, st.st_uid, st.st_gid, st.st_rdev, oct(shown))
             os.close(result)
         self.log.append(("open", dirfd, _show(path), oct(flags), facts, result))
 

@@ -15,6 +15,7 @@ import marshal
 import os
 import pickle
 import shutil
+import signal
 import stat
 import sys
 import tempfile
@@ -170,8 +171,12 @@ class _Container:
                 wire.send(self._guest, {"go": True})
             result = self._receive("result")
             report = self._report()
-        finally:
-            status = self._end()
+        except BaseException:
+            for pid in self._pids:  # one of them may be what we have waited for in vain
+                os.kill(pid, signal.SIGKILL)
+            self._end()
+            raise
+        status = self._end()
         text = os.pread(self._log, 1 << 20, 0).decode()
         for fd in self._fds:
             os.close(fd)
