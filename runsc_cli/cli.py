@@ -201,7 +201,7 @@ def _respell(table: tuple[Option, ...], argv: list[str], *, command: bool) -> li
                 return ["--help", "--"]
             option = known.get(name)
             if option is not None:
-                flags.append(f"--{option.name}={value if equals else _next(option, name, words)}")
+                flags.append(f"--{option.name}={_checked(option, value if equals else _next(option, name, words))}")
             elif args:
                 args.append(word)
             else:
@@ -215,6 +215,15 @@ def _next(option: Option, name: str, words: Any) -> str:
     value: str | None = next(words, None)
     if value is None:
         raise click.UsageError(f"flag needs an argument: -{name}")
+    return value
+
+
+def _checked(option: Option, value: str) -> str:
+    """Every occurrence has to be right, as in Go; click would look at the last one alone."""
+    try:
+        option.convert(value)
+    except BadValue as error:
+        raise click.UsageError(str(error)) from None
     return value
 
 

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runsc_cli.argv import Call, scan, scan_globals
@@ -100,6 +100,7 @@ VOCABULARY = [
 ]  # fmt: skip
 
 
+@example(["kill", "--all=maybe", "state", "-a"])
 @given(st.lists(st.sampled_from(VOCABULARY), max_size=7))
 @settings(max_examples=1000)
 def test_both_readers_agree_about_any_command_line(argv: list[str]) -> None:
