@@ -460,6 +460,8 @@ class Creation:
         self.attach(launch.give_listener(stage, results[listener.index]))
         stage.proceed()
         stage.answer()
+        wire.send(self._sentry_sock, {"op": "settled"})
+        self._expect_ok("start the sentry")
         stage.proceed()
 
     def attach(self, listener: int) -> None:

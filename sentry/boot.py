@@ -167,6 +167,9 @@ class Sentry:
             self._kernel.credentials.forget_all()
             self._dispatcher.serve(fds[0])
             wire.send(sock, {"ok": True})
+        elif op == "settled":
+            self._kernel.credentials.settled()
+            wire.send(sock, {"ok": True})
         elif op == "report":
             wire.send(sock, self._report())
         else:

@@ -96,18 +96,20 @@ class Ids:
 class CredentialCache:
     """Credentials by thread id. Shared by all dispatchers: each step is one dict operation, which the GIL makes atomic.
 
-    While no_new_privs holds for the whole container and nobody has changed identity or umask, everybody has the identity that was
-    read first, and not even the stat is needed: `uniform`.
+    While no_new_privs holds for the whole container and nobody has changed identity or umask since the workload began, nor joined
+    by `exec`, everybody has the identity that was read first, and not even the stat is needed: `uniform`.
     """
 
-    __slots__ = ("_entries", "_exact", "_local", "_may_be_uniform", "_procfd", "is_uniform", "uniform")
+    __slots__ = ("_entries", "_exact", "_local", "_may_be_uniform", "_no_new_privs", "_procfd", "is_uniform", "uniform")
 
     def __init__(self, procfd: int, no_new_privs: bool = False) -> None:
         """`no_new_privs`: no process of the container can gain privileges by execve(2)."""
         self._procfd = procfd
         self._entries: dict[int, tuple[int, int, Credentials]] = {}
         self._exact = True
-        self._may_be_uniform = no_new_privs
+        self._no_new_privs = no_new_privs
+        self._may_be_uniform = False
+        """Never again true once somebody has changed identity, or joined, after settled(): whether or not anybody was read by then."""
         self.uniform: Credentials | None = None
         self.is_uniform = ffi.new("int *")
         """The same for the native loops: whether there is one."""
@@ -154,13 +156,18 @@ class CredentialCache:
             if self._may_be_uniform:
                 self.uniform = found
                 self.is_uniform[0] = 1
+                if not self._may_be_uniform:  # another listener's thread has learned of a change meanwhile
+                    self._no_longer_uniform()
         return found
 
+    def settled(self) -> None:
+        """The container's first process is what config.json wants it to be, and executes the workload next."""
+        self._may_be_uniform = self._no_new_privs
+
     def _no_longer_uniform(self) -> None:
-        if self.uniform is not None:  # before the first read only the stage is there, becoming the workload's user
-            self._may_be_uniform = False
-            self.is_uniform[0] = 0
-            self.uniform = None
+        self._may_be_uniform = False
+        self.is_uniform[0] = 0
+        self.uniform = None
 
     def forget(self, tid: int) -> None:
         """The thread is about to change its credentials."""

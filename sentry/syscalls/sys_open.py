@@ -128,7 +128,7 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
             fd = open_pointer(task, dirfd, path, flags, mode)
     except OSError as e:
         if e.errno in (errno.ENXIO, errno.EAGAIN):
-            return _open_later(task, dirfd, ffi.string(task.path), flags, e.errno)
+            return _open_later(task, dirfd, ffi.string(task.path), flags, resolve, e.errno)
         if e.errno == errno.EACCES and not resolve and (held := _held_already(task, dirfd, ffi.string(task.path), flags)):
             return held
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -172,12 +172,12 @@ def _check_device(task: Task, fd: int, flags: int) -> None:
         raise OSError(errno.EPERM, "device")
 
 
-def _open_later(task: Task, dirfd: int, path: bytes, flags: int, error: int) -> object:
+def _open_later(task: Task, dirfd: int, path: bytes, flags: int, resolve: int, error: int) -> object:
     """An open that would have waited: ENXIO is a FIFO without a reader, EAGAIN a file that somebody has a lease on (fcntl(2)).
 
     ENXIO also says that we have no /dev/tty, but the caller may. Everything else is the caller's error.
     """
-    fd = lookup(task, dirfd, path, follow=not flags & O_NOFOLLOW)
+    fd = open_at(task, dirfd, path, O_PATH | flags & O_NOFOLLOW, 0, resolve)
     kind = S_IFMT(task.opened.mode)
     if kind == (S_IFIFO if error == errno.ENXIO else S_IFREG) and not flags & O_NONBLOCK:
         return _hold_open(task, fd, flags)

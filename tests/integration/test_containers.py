@@ -148,6 +148,60 @@ def test_what_a_program_has_closed_is_open_nowhere(runtime):
     assert answer.stdout.split() == [str(i // 2) for i in range(300)], answer.stderr
 
 
+IDENTITY_BEFORE_THE_FIRST_OPEN = """
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    int ready[2], go[2], status;
+    char c;
+    if (argc > 1)
+        return open(argv[1], O_RDONLY) >= 0 ? 0 : 5;
+    if (pipe(ready) || pipe(go))
+        return 2;
+    if (!fork()) {
+        if (setgid(1000) || setuid(1000) || write(ready[1], "x", 1) != 1 || read(go[0], &c, 1) != 1)
+            return 3;
+        return open("/etc/secret", O_RDONLY) >= 0;
+    }
+    if (read(ready[0], &c, 1) != 1 || open("/etc/secret", O_RDONLY) < 0 || write(go[1], "x", 1) != 1)
+        return 4;
+    wait(&status);
+    printf("%d\\n", WEXITSTATUS(status));
+    return 0;
+}
+"""
+
+
+def _static_guest(runtime):
+    """Static, so that it opens nothing before it does what it is to do."""
+    source = runtime.bundle / "guest.c"
+    source.write_text(IDENTITY_BEFORE_THE_FIRST_OPEN)
+    subprocess.run(["cc", "-static", "-o", runtime.bundle / "rootfs/bin/guest", source], check=True)
+
+
+def test_an_identity_taken_before_anything_was_opened(runtime):
+    _static_guest(runtime)
+    names = ["CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE"]
+    runtime.config("/bin/guest", capabilities=dict.fromkeys(("bounding", "effective", "permitted"), names))
+    assert json.loads((runtime.bundle / "config.json").read_text())["process"]["noNewPrivileges"] is True
+    answer = runtime("run", BOX)
+    assert (answer.stdout, answer.returncode) == ("0\n", 0), answer.stderr
+
+
+def test_exec_before_start_has_an_identity_of_its_own(runtime):
+    _static_guest(runtime)
+    runtime.config("/bin/guest", "/etc/secret", user={"uid": 1000, "gid": 1000})
+    command = [*PYSC, "--root", str(runtime.root), *runtime.options, "create", BOX]
+    subprocess.run(command, cwd=runtime.bundle, check=True, timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    assert runtime("exec", "--user", "0:0", "--cap", "DAC_OVERRIDE", BOX, "/bin/guest", "/etc/secret").returncode == 0
+    runtime("start", BOX, check=True)
+    assert json.loads(runtime("wait", BOX).stdout)["exitStatus"] == 5
+    runtime("delete", BOX, check=True)
+
+
 def test_time_begins_with_the_container(runtime):
     # /proc/uptime is ours, the start of a process in /proc/PID/stat the kernel's: they have to agree
     answer = runtime.sh("cut -d' ' -f22 /proc/self/stat; cut -d' ' -f1 /proc/uptime; busybox uptime")

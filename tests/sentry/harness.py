@@ -282,6 +282,9 @@ class _Container:
         os.close(listener)
         answer, _ = wire.recv(self._sentry)
         assert "error" not in answer, answer
+        wire.send(self._sentry, {"op": "settled"})
+        answer, _ = wire.recv(self._sentry)
+        assert "error" not in answer, answer
 
     def _report(self) -> dict[str, Any]:
         if self._sentry is None:
