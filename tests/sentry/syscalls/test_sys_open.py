@@ -604,11 +604,15 @@ def fifo(k: Caller, flags: int, peer: int, content: bytes = b"") -> None:
             os.write(fd, content)
         elif peer == RDONLY:
             os.read(fd, 10)
+        if peer == RDWR:  # it waits for nobody; what it has written would go with it
+            os.read(ready, 1)
         os._exit(0)
     os.write(go, b"x")
     fd = k("open", b"dir/pipe", flags)
     if flags == RDONLY:
         k.note(os.read(fd, 100), oct(fcntl.fcntl(fd, fcntl.F_GETFL)))
+        if peer == RDWR:
+            os.write(go, b"x")
     else:
         k.note(os.write(fd, b"12345"))
     k("close", fd)
