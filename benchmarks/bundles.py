@@ -121,7 +121,9 @@ def _make_data(data: Path, lines: int) -> None:
         for file in range(100):
             (tree / f"f{file:02}.txt").write_text(source() + ("needle\n" if file == number else ""))
         for file in range(20):
-            (repo / f"f{file:02}.txt").write_text(text(5))
+            path = repo / f"f{file:02}.txt"
+            path.write_text(text(5))
+            os.utime(path, (1e9, 1e9))  # as old as the index, git would read every file again
     git = ["git", "-C", str(data / "repo"), "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
         subprocess.run([*git, *command], check=True)
