@@ -76,6 +76,11 @@ class Buffer:
         self.size = size
         ctypes.memmove(self.address, content, len(content))
 
+    def protect(self, rights: int) -> None:
+        """mprotect(2) of its pages with PROT_* `rights`."""
+        start = self.address & -mmap.PAGESIZE
+        _libc.mprotect(ctypes.c_void_p(start), self.address + self.size - start, rights)
+
     @property
     def content(self) -> bytes:
         return ctypes.string_at(self.address, self.size)

@@ -151,7 +151,7 @@ class _Container:
     def run(self, body: Body) -> Run:
         """Everything from the first fork to the last process's end."""
         options = self._options
-        program = filters.program(self._profile) if self._profile else b""
+        program = filters.program(self._profile, options.network) if self._profile else b""
         task = {
             "body": body,
             "setup": options.setup,
@@ -358,7 +358,8 @@ def both(body: Body, prepare: Callable[[str], None], *, profile: str = "strict",
         before, after = tree(tops[0]), tree(tops[1])
         left = {name: (before.get(name), after.get(name)) for name in before | after}
         assert before == after, {name: pair for name, pair in left.items() if pair[0] != pair[1]}
-        mediated_names = {row.name for row in ROWS if row.disposition(profile) is MEDIATED}
+        network = Options(**options).network
+        mediated_names = {row.name for row in ROWS if row.disposition(profile, network) is MEDIATED}
         for name in mediated.calls.keys() & mediated_names:
             assert mediated.counts.get(name, 0) >= mediated.calls[name], f"{name} did not reach its handler"
         return mediated
