@@ -114,7 +114,7 @@ POINTERS: dict[str, list[tuple[object, ...]]] = {
     "utime": [(FILE, In(struct.pack("<2q", 1, 2)))],
     "utimensat": [(AT_FDCWD, FILE, TIMES, 0)],
     "utimes": [(FILE, TIMES)],
-    **dict.fromkeys("setfsgid setfsuid setgid setregid setresgid setresuid setreuid setuid umask".split(), []),
+    **{name: [] for name in "setfsgid setfsuid setgid setregid setresgid setresuid setreuid setuid umask".split()},
 }
 """Arguments with which the call succeeds, as root in a directory of `prepare_each`; none where no argument is a pointer."""
 
