@@ -98,6 +98,8 @@ class Mount:
                 check(lib.mount_setattr_(fd, b"", flags, self.attr_set, self.attr_clear, 0, -1), what)
             target = mount_point(root, self.destination, fd, what)
             try:
+                if S_ISDIR(os.fstat(fd).st_mode) != S_ISDIR(os.fstat(target).st_mode):
+                    raise MountError(f"{what}: {os.strerror(errno.ENOTDIR).lower()}: a directory goes on a directory, a file on a file")
                 move(fd, target, what)
             finally:
                 os.close(target)

@@ -86,12 +86,12 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
     from sentry.platform import own_filter
 
     try:
-        fds = _build(plan, procfd, systree)
+        fds, no_fuse = _build(plan, procfd, systree)
     except (MountError, OSError) as e:
         reason = str(e) if isinstance(e, MountError) else f"{e.strerror} {e.filename or ''}".strip().lower()
         wire.send(sock, {"error": reason})
         return
-    wire.send(sock, {"ok": True}, fds)
+    wire.send(sock, {"ok": True, "no_fuse": no_fuse}, fds)
     selffd = lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0)
     check(selffd, "/proc/self/fd")
     empty_root(fds[1])
@@ -104,15 +104,17 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
     _serve(sock, init)
 
 
-def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
+def _build(plan: Plan, procfd: int, systree: ModuleType) -> tuple[list[int], str]:
     """The mount tree. Returns descriptors: the root, an empty mount, /proc without what is mounted on it, the mount namespace, and
-    where the host has FUSE its device and the root of its mount."""
+    where the host has FUSE its device and the root of its mount; else why it has none."""
     check(lib.setns_(plan.userns, CLONE_NEWUSER), "join the user namespace")
     # /dev/fuse has to be opened in the user namespace that mounts it, and may be root's alone: here we are in that
     # namespace and have the host's uid still.
-    device = -1
-    if os.path.exists("/dev/fuse"):
+    device, no_fuse = -1, ""
+    try:
         device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as e:  # not there, no module for it, or kept from us by somebody's device rules
+        no_fuse = f"open /dev/fuse: {os.strerror(e.errno or 0).lower()}"
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
@@ -146,14 +148,19 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> list[int]:
         os.close(mount_point(top, plan.cwd, top, "process.cwd"))
     if plan.readonly_root:
         check(lib.mount_setattr_(top, b"", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0, -1), "make the root read-only")
-    fuse = [device, _fuse(device)] if device >= 0 else []
+    fuse = []
+    if device >= 0:
+        try:
+            fuse = [device, _fuse(device)]
+        except MountError as e:
+            no_fuse = str(e)
     forbid_imports()  # from the image
     os.fchdir(top)
     check(lib.pivot_root_(b".", b"."), "pivot_root")
     check(lib.umount2_(b".", UMOUNT_MNT_DETACH), "leave the host's tree")
     os.close(top)
     locked = _lock(plan, procfd)
-    return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, locked, *fuse]
+    return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, locked, *fuse], no_fuse
 
 
 def _top() -> int:

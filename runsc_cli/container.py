@@ -15,7 +15,7 @@ from gofer import server
 from runsc_cli import launch
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices, leaf
-from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError
+from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, strerror
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
 from runsc_cli.state import CREATED, RUNNING, STOPPED
@@ -73,7 +73,10 @@ _NS_FILES = {"user": "user", "mount": "mnt", "network": "net", "ipc": "ipc", "ut
 
 def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
     """Fork a process of ours that holds no descriptor but `keep`, in a session of its own; returns its pid."""
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as e:
+        raise HostError("fork", name, e) from None
     if pid:
         return pid
     code = 1
@@ -172,7 +175,9 @@ class Creation:
 
     def abort(self) -> None:
         """Take back whatever exists. Must not raise for what is gone already."""
-        for pid in (self.stage.pid if self.stage else -1, self.gofer_pid, self.sentry_pid):
+        if self.stage is not None:
+            self.stage.end()
+        for pid in (self.gofer_pid, self.sentry_pid):
             if pid > 0:
                 try:
                     os.kill(pid, signals.SIGKILL)
@@ -259,7 +264,7 @@ class Creation:
                 flags |= NAMESPACES[ns.type]
                 continue
             try:
-                fd = os.open(ns.path, os.O_RDONLY | os.O_CLOEXEC)
+                fd = os.open(ns.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError as e:
                 raise HostError("open", ns.path, e) from None
             paths.append(fd)
@@ -363,6 +368,8 @@ class Creation:
             raise PyscError("the gofer ended while it built the mount tree; --debug shows why") from None
         if "error" in answer:
             raise PyscError(answer["error"])
+        if answer["no_fuse"]:
+            self.warn(f"no FUSE here ({answer['no_fuse']}): generated files in /proc are snapshots of the moment of open")
         return ours, fds[0], fds[1:]
 
     def _boot_sentry(
@@ -410,6 +417,20 @@ class Creation:
         self.root = root
         self.mntns = given["mnt"]
 
+    def complaint(self) -> str:
+        """What the sentry has said before it ended: with it the gofer and the stage end, and we may hear of those first."""
+        from select import POLLIN, poll
+
+        waiting = poll()
+        waiting.register(self._sentry_sock.fileno(), POLLIN)
+        if not waiting.poll(0):
+            return ""
+        try:
+            answer, _ = wire.recv(self._sentry_sock)
+        except wire.Closed:
+            return ""
+        return f"start the sentry: {answer['error']}" if "error" in answer else ""
+
     def _expect_ok(self, what: str) -> None:
         try:
             answer, _ = wire.recv(self._sentry_sock)
@@ -427,7 +448,10 @@ class Creation:
 
     def _fifo(self) -> int:
         path = self.container.path(FIFO)
-        os.mkfifo(path, 0o600)
+        try:
+            os.mkfifo(path, 0o600)
+        except OSError as e:
+            raise HostError("mkfifo", path, e) from None
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def _finish_stage(self, spec: Spec, preserve_fds: int, fifo: int, init: bool) -> None:
@@ -580,18 +604,49 @@ def create_from(context: Context, id: str, view: View) -> Creation:
 
 
 def _create(context: Context, id: str, work: Callable[[Creation], None]) -> Creation:
-    creation = Creation(context, context.store().create(id))
+    _need_pidfds()
+    container = context.store().create(id)
+    try:
+        creation = Creation(context, container)
+    except BaseException:
+        container.remove()
+        raise
     try:
         work(creation)
         creation.created()
     except BaseException as e:
+        complaint = creation.complaint() if isinstance(e, (StageError, wire.Closed)) else ""
         creation.abort()
-        if isinstance(e, StageError):
-            raise PyscError(f"unable to start container process: {e}") from None
-        if isinstance(e, wire.Closed):
-            raise PyscError("a process of the container ended while it was made; --debug shows why") from None
+        if isinstance(e, (OSError, PyscError, StageError, wire.Closed)):
+            from runsc_cli.requirements import explained
+
+            raise PyscError(explained(complaint or reason(e))) from None
         raise
     return creation
+
+
+def _need_pidfds() -> None:
+    """Without them nothing could be taken back: look before there is anything."""
+    try:
+        pidfd = os.pidfd_open(os.getpid())
+        try:
+            signals.pidfd_send(pidfd, 0)
+        finally:
+            os.close(pidfd)
+    except OSError as e:
+        raise PyscError(f"pidfd_open(2) and pidfd_send_signal(2) (Linux 5.3) are missing here: {strerror(e)}") from None
+
+
+def reason(error: Exception) -> str:
+    """What to say of a start that failed."""
+    if isinstance(error, StageError):
+        return f"unable to start container process: {error}"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return where + strerror(error)
+    if isinstance(error, wire.Closed):
+        return "a process of the container ended while it was made; --debug shows why"
+    return str(error)
 
 
 def hand_over_console(creation: Creation, options: Options) -> None:

@@ -27,9 +27,7 @@ def find(root: int, process: Process) -> bytes:
     name = process.args[0]
     if "/" in name:
         path = name if name.startswith("/") else os.path.join(process.cwd, name)
-        reason = _refusal(root, path)
-        if reason == "no such file or directory":
-            raise PyscError(f"{_PREFIX}{quote(name)}: stat {name}: {reason}")
+        reason = _refusal(root, path, f"stat {name}: ")
         if reason:
             raise PyscError(f"{_PREFIX}{quote(name)}: {reason}")
         _check_machine(root, path)
@@ -54,11 +52,14 @@ def _open(root: int, path: str, flags: int) -> int:
     return int(lib.openat2_raw(root, os.fsencode(path), flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS))
 
 
-def _refusal(root: int, path: str) -> str:
-    """Why `path` cannot be executed; empty when it can. A walk through procfs is left to execve(2)."""
+def _refusal(root: int, path: str, unseen: str = "") -> str:
+    """Why `path` cannot be executed; empty when it can. A walk through procfs is left to execve(2).
+
+    `unseen` stands before the reason where not even stat(2) could look at it.
+    """
     fd = _open(root, path, O_PATH)
     if fd < 0:
-        return "" if path.startswith("/proc/") else os.strerror(-fd).lower()
+        return "" if path.startswith("/proc/") else unseen + os.strerror(-fd).lower()
     try:
         mode = os.fstat(fd).st_mode
     finally:

@@ -12,9 +12,9 @@ import struct
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from runsc_cli.capabilities import LAST_CAP, mask
-from runsc_cli.errors import PyscError, quote
+from runsc_cli.errors import PyscError, quote, strerror
 from runsc_cli.rlimits import NUMBERS as RLIMITS
-from runsc_cli.stage.program import FilterProgram, Passed, Program, Result, Stage, StageError
+from runsc_cli.stage.program import ErrorText, FilterProgram, Passed, Program, Result, Stage, StageError
 from sentry.abi import (
     AT_FDCWD,
     MS_BIND,
@@ -153,7 +153,8 @@ def host_settings(pid: int, process: Process) -> None:
             try:
                 resource.prlimit(pid, RLIMITS[limit.type], values)
             except (OSError, ValueError) as e:
-                raise PyscError(f"error setting rlimit type {limit.type} to {limit.soft}:{limit.hard}: {e}") from None
+                why = strerror(e) if isinstance(e, OSError) else str(e)
+                raise PyscError(f"error setting rlimit type {limit.type} to {limit.soft}:{limit.hard}: {why}") from None
     if process.oom_score_adj is not None:
         path = f"/proc/{pid}/oom_score_adj"
         try:
@@ -208,6 +209,7 @@ def execute(p: Program, path: bytes, process: Process, preserve_fds: int, start:
     Only descriptors 0-2 and `preserve_fds` more go along. If execve(2) fails, say so on stderr: exit code 255, as runc.
     `init`: the workload is a child of the first process, in a session of its own; as pid 1 it would be deaf to ^C and to kill(1).
     """
+    p.call("close_range", 3 + preserve_fds, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
     if start >= 0:
         p.call("getpid", answer=True)
         p.call("read", Passed(start), bytes(8), 1, what="wait for start")
@@ -218,13 +220,13 @@ def execute(p: Program, path: bytes, process: Process, preserve_fds: int, start:
         p.call("setsid")
         if process.terminal:
             p.call("ioctl", 0, _TIOCSCTTY, 0, what="controlling terminal")
-    p.call("close_range", 3 + preserve_fds, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
     argv = [os.fsencode(a) for a in process.args]
     envp = [os.fsencode(e) for e in process.env]
-    p.call("execve", path, argv, envp, what=f"exec {os.fsdecode(path)}", may_fail=start >= 0)
+    failed = p.call("execve", path, argv, envp, what=f"exec {os.fsdecode(path)}", may_fail=start >= 0)
     if start >= 0:
-        text = b"exec " + path + b": the kernel cannot execute it\n"
+        text = b"exec " + path + b": "
         p.call("write", 2, text, len(text), may_fail=True)
+        p.call("write", 2, ErrorText(failed), ErrorText(failed, length=True), may_fail=True)
         p.call("exit_group", 255)
 
 

@@ -56,23 +56,29 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         return _abandon_stdout()
     except PyscError as error:
+        if isinstance(error.__cause__, OSError):
+            return _fail(log, error.message, error.code)
         log.fatal(error.message)
         return error.code
     except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _fail(log, where + strerror(error))
+        return _fail(log, _text(error))
     except Exception as error:
         return _fail(log, f"internal error: {type(error).__name__}: {error}; --debug shows where")
 
 
-def _fail(log: Log, message: str) -> int:
+def _text(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return where + strerror(error)
+
+
+def _fail(log: Log, message: str, code: int = 1) -> int:
     """What no verb foresaw: the traceback is for those who debug pysc."""
     log.fatal(message)
     if log.debugging:
         import traceback
 
         traceback.print_exc()
-    return 1
+    return code
 
 
 def _run(call: Call, log: Log) -> int:
@@ -84,6 +90,10 @@ def _run(call: Call, log: Log) -> int:
         raise
     except PyscError as error:
         raise PyscError(verb.failure + error.message, code=verb.failure_code or error.code) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise PyscError(verb.failure + _text(error), code=verb.failure_code or 1) from error
     return code
 
 

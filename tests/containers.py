@@ -137,7 +137,7 @@ class Pysc:
 
     def argv(self, *words: object) -> list[str]:
         """The command line, for those who start it by themselves."""
-        self._words.update(map(str, words))
+        self._words.update(filter(None, map(str, words)))
         return [sys.executable, "-P", "-m", "runsc_cli.main", "--root", str(self.root), *map(str, words)]
 
     def __call__(

@@ -11,6 +11,7 @@ of earlier calls or descriptors sent along:
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
-    Argument: TypeAlias = "int | bytes | Result | Passed | FilterProgram | list[bytes]"
+    Argument: TypeAlias = "int | bytes | Result | Passed | FilterProgram | ErrorText | list[bytes]"
 
 _MAY_FAIL, _FORK, _ANSWER, _INIT = 1, 2, 4, 8
-_VALUE, _BLOB, _RESULT, _FD, _VECTOR, _FPROG = range(6)
+_VALUE, _BLOB, _RESULT, _FD, _VECTOR, _FPROG, _ERROR, _ERROR_LEN = range(8)
+_MAX_OPS = 1024
+_ANSWER_SIZE = 8 + 8 * _MAX_OPS
+_ERRORS, _TEXT = 134, 63  # EHWPOISON, 133, is the last that Linux has
 _OP = struct.Struct("<HHI6Q")
 _HEAD = struct.Struct("<II")
 _U64 = (1 << 64) - 1
 
+_SIGKILL = 9
 _PYTHON_IGNORES = (13, 25)
 """SIGPIPE and SIGXFSZ: an ignored signal stays ignored across execve(2), and a workload expects the default."""
 
@@ -64,6 +69,22 @@ class FilterProgram:
         self.bpf = bpf
 
 
+class ErrorText:
+    """Argument: the text of the errno with which the call of `result` failed and a newline, or with `length` how long that is."""
+
+    __slots__ = ("length", "result")
+
+    def __init__(self, result: Result, *, length: bool = False) -> None:
+        self.result = result
+        self.length = length
+
+    @staticmethod
+    def table() -> bytes:
+        """struct text[], by errno."""
+        texts = [f"{os.strerror(error).lower()}\n".encode()[-_TEXT:] for error in range(_ERRORS)]
+        return b"".join(bytes((len(text),)) + text.ljust(_TEXT, b"\0") for text in texts)
+
+
 class StageError(Exception):
     """A call of a program failed: `errno`, and `what` it was for."""
 
@@ -71,6 +92,18 @@ class StageError(Exception):
         super().__init__(f"{what}: {os.strerror(error).lower()}")
         self.what = what
         self.errno = error
+
+
+class StageEnded(StageError):
+    """The stage has ended with wait status `status`, before its time and without a word."""
+
+    def __init__(self, status: int) -> None:
+        number = status & 0x7F
+        how = f"was killed by signal {number}" if number else f"ended with exit code {status >> 8}"
+        hint = ": the memory limit may be too low" if number == 9 else ""
+        Exception.__init__(self, f"the container's first process {how}{hint}")
+        self.what = how
+        self.errno = errno.ESRCH
 
 
 class Program:
@@ -108,10 +141,13 @@ class Program:
 
     def encode(self, fd_base: int) -> tuple[bytes, list[int]]:
         """The bytes of the program, and the descriptors to send; `fd_base` is how many the stage has already."""
+        if len(self._ops) > _MAX_OPS:
+            raise StageError(f"{len(self._ops)} steps where {_MAX_OPS} is the most", errno.E2BIG)
         data_at = _HEAD.size + _OP.size * len(self._ops)
         data = bytearray()
         fds: list[int] = []
         out = bytearray()
+        texts = 0
 
         def place(raw: bytes) -> int:
             data.extend(b"\0" * (-len(data) % 8))
@@ -135,6 +171,9 @@ class Program:
                 elif isinstance(arg, FilterProgram):
                     where = place(arg.bpf)
                     kind, values[i] = _FPROG, place(struct.pack("<H6xQ", len(arg.bpf) // 8, where))
+                elif isinstance(arg, ErrorText):
+                    texts = texts or place(arg.table())
+                    kind, values[i] = _ERROR_LEN if arg.length else _ERROR, arg.result.index << 32 | texts
                 else:
                     offsets = [place(item) for item in arg]
                     kind, values[i] = _VECTOR, place(struct.pack(f"<{len(offsets) + 1}Q", *offsets, _U64))
@@ -144,7 +183,7 @@ class Program:
 
 
 class Stage:
-    """A running stage. `pid` is a child of ours; after a forking program it is the new process."""
+    """A running stage. `pid` is a child of ours; after a forking program it is the new process; 0 when it has ended."""
 
     __slots__ = ("_fds_sent", "_program", "pid", "socket")
 
@@ -176,9 +215,9 @@ class Stage:
 
     def answer(self) -> list[int]:
         """The results of the program sent last (up to where it stopped to answer). Raises StageError."""
-        raw = self.socket.recv(8 + 8 * 256)
+        raw = self.socket.recv(_ANSWER_SIZE)
         if len(raw) < 8:
-            raise StageError("the container's first process ended early", 3)
+            raise StageEnded(self._reap())
         failed, error = struct.unpack_from("<ii", raw)
         if failed >= 0 and self._program is not None:
             raise StageError(self._program.describe(failed), error)
@@ -200,16 +239,33 @@ class Stage:
         answers = [self.answer()]
         answers.append(self.answer())
         parent, child = answers if answers[0][clone.index] else reversed(answers)
-        os.waitpid(self.pid, 0)
-        self.pid = parent[clone.index]
+        ended, self.pid = self.pid, parent[clone.index]
+        os.waitpid(ended, 0)
         return child
 
     def executed(self) -> None:
         """Wait until the last call, execve(2), has happened: it closes the socket. Raises StageError when it failed."""
-        raw = self.socket.recv(8 + 8 * 256)
+        raw = self.socket.recv(_ANSWER_SIZE)
         if raw and self._program is not None:
             failed, error = struct.unpack_from("<ii", raw)
             raise StageError(self._program.describe(failed), error)
+
+    def end(self) -> None:
+        """Kill it, if it has not been found ended."""
+        if self.pid > 0:
+            try:
+                os.kill(self.pid, _SIGKILL)
+            except ProcessLookupError:
+                pass
+            self._reap()
+
+    def _reap(self) -> int:
+        """Wait until it has ended; its wait status. From then on its number may be another process's: forget it."""
+        pid, self.pid = self.pid, 0
+        try:
+            return os.waitpid(pid, 0)[1] if pid > 0 else 0
+        except ChildProcessError:
+            return 0
 
     def proceed(self) -> None:
         """Let a program go on that has stopped to answer."""

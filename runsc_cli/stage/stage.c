@@ -23,7 +23,7 @@ typedef unsigned long u64;
 typedef long s64;
 
 #define SOCKET 3
-#define MAX_OPS 256
+#define MAX_OPS 1024
 #define MAX_FDS 253 /* SCM_MAX_FD */
 
 enum { /* struct op.flags */
@@ -40,6 +40,8 @@ enum { /* how struct op.arg[i] is to be read: four bits each in struct op.kinds 
 	ARG_FD = 3,     /* descriptor number arg[i] of the table */
 	ARG_VECTOR = 4, /* offset of an array of offsets, ended by ~0: argv, envp */
 	ARG_FPROG = 5,  /* offset of a struct sock_fprog whose pointer is an offset */
+	ARG_ERROR = 6,  /* the text of the errno of a call: its number << 32 | offset of an array of struct text, by errno */
+	ARG_ERROR_LEN = 7, /* the same, its length */
 };
 
 struct op {
@@ -47,6 +49,11 @@ struct op {
 	u16 flags;
 	u32 kinds;
 	u64 arg[6];
+};
+
+struct text {
+	u8 len;
+	char text[63];
 };
 
 struct program { /* followed by nops struct op, then data */
@@ -175,6 +182,7 @@ static struct program *receive(void)
 
 static u64 argument(struct program *p, u32 kind, u64 value)
 {
+	struct text *text;
 	u64 *vector;
 
 	switch (kind) {
@@ -193,6 +201,10 @@ static u64 argument(struct program *p, u32 kind, u64 value)
 	case ARG_FPROG:
 		*(u64 *)((u64)p + value + 8) += (u64)p;
 		return (u64)p + value;
+	case ARG_ERROR:
+	case ARG_ERROR_LEN:
+		text = (struct text *)((u64)p + (u32)value) - answer.result[(value >> 32) % MAX_OPS];
+		return kind == ARG_ERROR ? (u64)text->text : text->len;
 	}
 	return value;
 }

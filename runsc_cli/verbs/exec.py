@@ -10,7 +10,7 @@ import os
 
 from runsc_cli import launch
 from runsc_cli.cgroups import leaf
-from runsc_cli.container import CONTROL, NAMESPACES, write_pid_file
+from runsc_cli.container import CONTROL, NAMESPACES, reason, write_pid_file
 from runsc_cli.errors import PyscError
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
 from runsc_cli.state import CREATED, RUNNING, STOPPED
@@ -45,19 +45,21 @@ def run(options: Options, args: list[str], context: Context) -> int:
         execution = _Execution(context, container, process, int(options["preserve_fds"] or 0))
         try:
             master = execution.run()
+            if master >= 0 and options["console_socket"]:
+                from runsc_cli.console import send_master
+
+                send_master(options["console_socket"], master, "/dev/pts/0")
+                os.close(master)
+                master = -1
+            if options["pid_file"]:
+                write_pid_file(options["pid_file"], execution.stage.pid)
         except BaseException as e:
             execution.abort()
-            if isinstance(e, StageError):
-                raise PyscError(f"unable to start container process: {e}") from None
-            raise
-        if master >= 0 and options["console_socket"]:
-            from runsc_cli.console import send_master
+            if isinstance(e, (OSError, PyscError, StageError)):
+                from runsc_cli.requirements import explained
 
-            send_master(options["console_socket"], master, "/dev/pts/0")
-            os.close(master)
-            master = -1
-        if options["pid_file"]:
-            write_pid_file(options["pid_file"], execution.stage.pid)
+                raise PyscError(explained(reason(e))) from None
+            raise
         if options["detach"]:
             return 0
         return supervise(execution.stage.pid, master if master >= 0 else None, signals)
@@ -84,11 +86,7 @@ class _Execution:
         os.close(null)
 
     def abort(self) -> None:
-        try:
-            os.kill(self.stage.pid, signals.SIGKILL)
-            os.waitpid(self.stage.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            return
+        self.stage.end()
 
     def run(self) -> int:
         """Up to the workload's execve(2); returns the terminal's master, or -1."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -54,3 +56,11 @@ def test_a_number_that_json_lacks_is_not_written(value: float) -> None:
 def test_an_object_that_json_lacks_is_not_written() -> None:
     with pytest.raises(TypeError):
         dumps({"a": object()})
+
+
+@pytest.mark.parametrize("text", ['{"a', '"', '["x', '{"a":"', '"\\', '"\\u12', '{"a" 1}', "[1,", "{"])
+def test_a_text_that_ends_early_where_the_standard_module_is_not_loaded(text: str) -> None:
+    """The accelerator takes its exception from json.decoder, and does not import that."""
+    code = "import sys\nfrom sentry.platform.jsontext import loads\ntry: loads(sys.argv[1])\nexcept ValueError as e: print(bool(str(e)))"
+    done = subprocess.run([sys.executable, "-c", code, text], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
