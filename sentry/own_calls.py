@@ -38,6 +38,7 @@ CALLS: Calls = {
     "pidfd_open": None,
     "pidfd_getfd": None,
     "sched_setaffinity": None,
+    "prlimit64": Equal(2, 0, width=64),  # to ask
     "kill": Equal(1, 9),
     "pidfd_send_signal": Equal(1, 9),
     "tgkill": In(2, {"SIGUSR1": 10, "SIGXFSZ": 25}),  # SIGUSR1: our own threads, out of a held call

@@ -61,6 +61,7 @@ int proc_open(int procfd, int tid, const char *what, int flags);
 int proc_identity(int procfd, int tid, uint64_t *out);
 int proc_same(int procfd, int tid, uint64_t ino, uint64_t ids);
 int get_fd(int tid, int fd);
+int descriptor_left(int procfd, int tid);
 
 /* ---- identity of the calling thread ---- */
 int own_fs_struct(void);
@@ -121,6 +122,7 @@ SOURCE = r"""
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -422,6 +424,32 @@ static int proc_open(int procfd, int tid, const char *what, int flags)
     RET(openat(procfd, path, flags | O_CLOEXEC));
 }
 
+#define MAX_SLOTS 4096
+
+/*
+ * 0, or -EMFILE when another descriptor would be one too many for tid: the kernel looks for a free number before it creates or truncates
+ * anything, ADDFD afterwards. Linux 6.2 says in st_size how many are open. Where that cannot be known, and with many, ADDFD decides.
+ */
+static int descriptor_left(int procfd, int tid)
+{
+    struct rlimit limit;
+    struct stat st;
+    char path[32];
+    unsigned i;
+
+    snprintf(path, sizeof path, "%d/fd", tid);
+    if (fstatat(procfd, path, &st, 0) < 0 || prlimit(tid, RLIMIT_NOFILE, NULL, &limit) < 0)
+        return 0;
+    if ((rlim_t)st.st_size < limit.rlim_cur || limit.rlim_cur > MAX_SLOTS)
+        return 0;
+    for (i = 0; i < limit.rlim_cur; i++) { /* some may be above a limit that was lowered */
+        snprintf(path, sizeof path, "%d/fd/%u", tid, i);
+        if (fstatat(procfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return 0;
+    }
+    return -EMFILE;
+}
+
 /*
  * The common open in one call: read the caller's path (PATH_MAX bytes at path), find the directory that it starts from, make
  * sure that the caller still waits, and open. As open_beneath(); WALK also when that directory cannot be had so.
@@ -435,6 +463,8 @@ static int open_name(int listener, uint64_t id, int tid, int dirfd, uint64_t add
         return r;
     if (!path[0])
         return -ENOENT;
+    if (flags & (O_CREAT | O_TRUNC) && (r = descriptor_left(procfd, tid)) < 0)
+        return r;
     if (path[0] != '/') {
         char what[16] = "cwd";
         if (dirfd != AT_FDCWD)

@@ -123,7 +123,10 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
         _check_flags(flags, mode, resolve)
     try:
         if resolve:
-            fd = open_at(task, dirfd, task.read_cstr(path), flags, mode, resolve)
+            name = task.read_cstr(path)
+            if flags & (O_CREAT | O_TRUNC):
+                value(lib.descriptor_left(task.kernel.procfd, task.tid))
+            fd = open_at(task, dirfd, name, flags, mode, resolve)
         else:
             fd = open_pointer(task, dirfd, path, flags, mode)
     except OSError as e:

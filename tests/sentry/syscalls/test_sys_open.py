@@ -184,21 +184,42 @@ def test_what_a_descriptor_is_like() -> None:
     both(body, prepare)
 
 
-def test_the_lowest_free_number_and_the_limit() -> None:
+def test_the_lowest_free_number() -> None:
     def body(k: Caller) -> None:
         fds = [os.open("file", RDONLY) for _ in range(5)]
         os.close(fds[1])
         k("open", b"file", RDONLY)
         k("open", b"file", RDONLY)
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (12, hard))
-        for _ in range(10):
-            k("open", b"file", RDONLY)
-            k("open", b"created", CREAT | WRONLY, 0o600)
-            k("open", b"/proc/self/comm", RDONLY)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     both(body, prepare)
+
+
+@pytest.mark.parametrize("profile", ["standard", "strict"])
+def test_with_no_descriptor_left_nothing_is_created_or_truncated(profile: str) -> None:
+    def body(k: Caller) -> None:
+        def all_kinds() -> None:
+            k("open", b"file", RDONLY)
+            k("open", b"/proc/self/comm", RDONLY)
+            k("open", b"created", CREAT | WRONLY, 0o600)
+            k("open", b"file", WRONLY | TRUNC)
+            k("openat2", AT_FDCWD, b"beneath", Buffer(24, struct.pack("<QQQ", CREAT | WRONLY, 0o600, RESOLVE_BENEATH)), 24)
+            k("open", b"dir/../file", WRONLY | TRUNC)
+            k("open", b"", CREAT | WRONLY, 0o600)
+            k("open", b"x" * 5000, CREAT | WRONLY, 0o600)
+            k("open", 8, CREAT | WRONLY, 0o600)
+
+        fds = [os.open("file", RDONLY) for _ in range(20)]
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fds[-1] + 1, hard))
+        all_kinds()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fds[10], hard))
+        all_kinds()
+        os.close(fds[3])  # free, below descriptors that are above the limit
+        k("open", b"created", CREAT | WRONLY, 0o600)
+        all_kinds()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    both(body, prepare, profile=profile)
 
 
 @pytest.mark.parametrize("uid", [0, 1000])
