@@ -16,6 +16,7 @@ import os
 import shutil
 import stat
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,6 +163,53 @@ def contents(directory: Path) -> dict[str, str]:
             text = os.readlink(path) if stat.S_ISLNK(mode) else path.read_text(errors="replace") if stat.S_ISREG(mode) else ""
             found[os.path.relpath(path, directory)] = f"{stat.filemode(mode)} {text}"
     return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A command, and the files that its working directory has before: name -> text."""
+
+    name: str
+    argv: list[str]
+    files: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    timeout: float = 100
+
+    def prepare(self, directory: Path) -> Path:
+        directory.mkdir()
+        for name, text in self.files.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(text)
+        return directory
+
+
+class NativeRuns:
+    """What each workload does without a sandbox: run once, however many sandboxes are compared with it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._done: dict[str, tuple[Done, dict[str, str]]] = {}
+
+    def __call__(self, workload: Workload) -> tuple[Done, dict[str, str]]:
+        if workload.name not in self._done:
+            work = workload.prepare(self._directory / workload.name)
+            done = native(work, workload.argv, workload.env, timeout=workload.timeout)
+            self._done[workload.name] = done, contents(work)
+        return self._done[workload.name]
+
+
+def same_as_native(workload: Workload, sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path, *, files: bool = True) -> None:
+    """The sandbox's run prints what the native one prints, ends as that ends and (with `files`) leaves the same files."""
+    expected, left = native_runs(workload)
+    work = workload.prepare(tmp_path / "work")
+    before = contents(work)
+    done = sandbox.run(work, workload.argv, workload.env, timeout=workload.timeout)
+    assert done.out == expected.out, done
+    assert (done.err, done.code) == (expected.err, expected.code), done
+    if sandbox.kind == "do":
+        assert contents(work) == before, "the host's directory was written to"
+    elif files:
+        assert contents(work) == left
 
 
 def requires_import(python: str, module: str, package: str) -> pytest.MarkDecorator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from workloads import KINDS, PROFILES, Sandbox, make_debian_root
+from workloads import KINDS, PROFILES, NativeRuns, Sandbox, make_debian_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 def debian_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root directory for the host's /usr and /etc, shared: nobody may write to it."""
     return make_debian_root(tmp_path_factory.mktemp("debian") / "rootfs")
+
+
+@pytest.fixture(scope="session")
+def native_runs(tmp_path_factory: pytest.TempPathFactory) -> NativeRuns:
+    """Runs workloads without a sandbox, each once."""
+    return NativeRuns(tmp_path_factory.mktemp("native"))
 
 
 @pytest.fixture(params=[f"{kind}-{profile}" for kind in KINDS for profile in PROFILES])
