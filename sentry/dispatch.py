@@ -88,6 +88,7 @@ class Dispatcher:
         kernel = self._kernel
         serving.root, serving.procfd = kernel.root, kernel.procfd
         serving.proc_dev, serving.flags = kernel.proc.dev, O_VALID
+        serving.note_missing = kernel.missing is not None
         call = serving.call
         task = Task(kernel, listener, serving)
         handlers = self._handlers

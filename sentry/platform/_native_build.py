@@ -26,6 +26,7 @@ struct serving {
     int32_t tried;
     int32_t acting;
     int32_t root, procfd;
+    int32_t note_missing;
     uint64_t proc_dev;
     uint64_t flags;
     uint64_t opens[2];
@@ -183,48 +184,83 @@ static int notif_send(int listener, uint64_t id, int64_t value, int error, int f
 }
 
 /*
+ * The hand-over of a descriptor on one CPU.
+ *
+ * The caller has to run to install the descriptor, and we are woken when it has. Left alone the scheduler wakes each of us
+ * on an idle CPU, and waking a CPU of a virtual machine costs 40 us. With both affinities narrowed to this CPU meanwhile
+ * the hand-offs are context switches. The caller has its own back before its call returns; we keep ours narrow while one
+ * caller opens one file after the other, for a change of affinity takes a microsecond.
+ */
+#define STREAK 32   /* before we stay, so that callers who take turns do not wake us on the other's CPU */
+#define STAY 256    /* before we look anew where the caller has been moved to */
+
+static __thread struct {
+    cpu_set_t ours;     /* empty: not asked yet */
+    int caller, streak; /* who was served last, and how often in a row */
+    int staying;
+} here;
+
+static void stay(void)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    here.staying = sched_setaffinity(0, sizeof one, &one) == 0;
+}
+
+static void roam(void)
+{
+    if (here.staying)
+        sched_setaffinity(0, sizeof here.ours, &here.ours);
+    here.staying = 0;
+}
+
+/*
  * Put fd into the caller's table and let its call return the number.
  *
  * When the caller goes on, our own copy is closed and its affinity is its own again. A copy that lingered here would be a writer
  * that makes execve(2) fail with ETXTBSY, a reader that swallows what a FIFO's next writer writes, the keeper of a flock(2). So
- * this is not one step (SECCOMP_ADDFD_FLAG_SEND) but two: install, then reply.
+ * this is not one step (SECCOMP_ADDFD_FLAG_SEND) but two: install, then reply. A caller that is bound to one CPU is left alone.
  *
- * The caller has to run to install the descriptor, and we are woken when it has. Left alone the scheduler wakes each of us
- * on an idle CPU, and waking a CPU of a virtual machine costs 40 us. With both affinities narrowed to this CPU meanwhile
- * the hand-offs are context switches. A caller that is bound to one CPU anyway is left alone.
+ * may_stay: this thread goes on to serve(), which calls roam().
  */
-static int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec)
+static int hand_over(int listener, uint64_t id, int tid, int fd, int cloexec, int may_stay)
 {
     struct seccomp_notif_addfd a = { .id = id, .srcfd = fd, .newfd_flags = cloexec ? O_CLOEXEC : 0 };
-    static __thread cpu_set_t ours;
-    static __thread int ours_known;
-    cpu_set_t was, here, now;
+    cpu_set_t was, narrow, now;
     int narrowed = 0, r;
 
-    if (!ours_known)
-        ours_known = sched_getaffinity(0, sizeof ours, &ours) == 0;
-    if (ours_known && sched_getaffinity(tid, sizeof was, &was) == 0 && CPU_COUNT(&was) > 1) {
-        CPU_ZERO(&here);
-        CPU_SET(sched_getcpu(), &here);
-        narrowed = sched_setaffinity(tid, sizeof here, &here) == 0;
-        if (narrowed)
-            sched_setaffinity(0, sizeof here, &here);
+    if (!CPU_COUNT(&here.ours) && sched_getaffinity(0, sizeof here.ours, &here.ours) < 0)
+        CPU_ZERO(&here.ours);
+    here.streak = tid == here.caller ? here.streak + 1 : 0;
+    here.caller = tid;
+    if (CPU_COUNT(&here.ours) && sched_getaffinity(tid, sizeof was, &was) == 0 && CPU_COUNT(&was) > 1) {
+        CPU_ZERO(&narrow);
+        CPU_SET(sched_getcpu(), &narrow);
+        narrowed = sched_setaffinity(tid, sizeof narrow, &narrow) == 0;
+        if (narrowed && !here.staying)
+            stay();
     }
     do
         r = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a);
     while (r < 0 && errno == EINTR);
     r = r < 0 ? -errno : r;
     close(fd);
-    if (narrowed) {
-        sched_setaffinity(0, sizeof ours, &ours);
-        if (sched_getaffinity(tid, sizeof now, &now) == 0 && CPU_EQUAL(&now, &here)) /* nobody has given it another meanwhile */
-            sched_setaffinity(tid, sizeof was, &was);
-    }
+    if (!may_stay || !narrowed || here.streak < STREAK || here.streak % STAY == 0)
+        roam();
+    if (narrowed && sched_getaffinity(tid, sizeof now, &now) == 0 && CPU_EQUAL(&now, &narrow))
+        sched_setaffinity(tid, sizeof was, &was); /* nobody has given it another meanwhile */
     if (r >= 0) {
         int error = notif_send(listener, id, r, 0, 0);
         return error < 0 ? error : r;
     }
     return r;
+}
+
+static int notif_addfd(int listener, uint64_t id, int tid, int fd, int cloexec)
+{
+    return hand_over(listener, id, tid, fd, cloexec, 0);
 }
 
 /* Into the caller's table, which goes on waiting: for calls that return more than one. */
@@ -496,6 +532,7 @@ struct serving {
     int32_t tried;      /* what open_name() gave for it, or NOT_TRIED; path and opened are its other results */
     int32_t acting;     /* whether this thread has the identity that everybody shares while *uniform */
     int32_t root, procfd;
+    int32_t note_missing; /* somebody wants to know what was not found */
     uint64_t proc_dev;  /* st_dev of the procfs, whose files are not for everybody */
     uint64_t flags;     /* of open(2): those that the kernel knows */
     uint64_t opens[2];  /* how many calls of open(2) and openat(2) were answered here */
@@ -503,39 +540,49 @@ struct serving {
     struct opened opened;
 };
 
-/*
- * Receive calls, and answer those that nothing is to be decided about: an open that gives a regular file or a directory, off
- * procfs, while everybody in the container has one identity, which this thread has taken. Returns 0 with the first other call,
- * or as notif_recv(). An open that was tried is not tried again: what it gave is in *s.
- */
-static int serve(int listener, struct serving *s, const int *uniform)
+/* Try the call of *s; 1 when it has been answered. */
+static int answer(int listener, struct serving *s)
 {
     struct notif *c = &s->call;
+    int at = c->nr == SYS_openat, dirfd = at ? (int)c->args[0] : AT_FDCWD, r;
+    uint64_t flags, mode;
 
-    for (;;) {
-        int r = notif_recv(listener, c), at, dirfd;
-        uint64_t flags, mode;
-
-        s->tried = NOT_TRIED;
-        if (r)
-            return r;
-        if ((c->nr != SYS_open && c->nr != SYS_openat) || !s->acting || !*(const volatile int *)uniform)
-            return 0;
-        at = c->nr == SYS_openat;
-        dirfd = at ? (int)c->args[0] : AT_FDCWD;
-        flags = c->args[at + 1] & s->flags;
-        mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? c->args[at + 2] & 07777 : 0;
-        if (flags & O_PATH)
-            return 0;
-        s->tried = open_name(listener, c->id, c->pid, dirfd, c->args[at], s->root, s->procfd, flags | O_LARGEFILE_BIT | O_NOCTTY,
-                             mode, s->path, &s->opened);
+    if (c->nr != SYS_open && !at)
+        return 0;
+    flags = c->args[at + 1] & s->flags;
+    mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? c->args[at + 2] & 07777 : 0;
+    if (flags & O_PATH)
+        return 0;
+    s->tried = open_name(listener, c->id, c->pid, dirfd, c->args[at], s->root, s->procfd, flags | O_LARGEFILE_BIT | O_NOCTTY,
+                         mode, s->path, &s->opened);
+    if (s->tried == -ENOENT && !s->note_missing) {
+        notif_send(listener, c->id, 0, -ENOENT, 0);
+    } else {
         if (s->tried < 0 || !(S_ISREG(s->opened.mode) || S_ISDIR(s->opened.mode)) || s->opened.dev == s->proc_dev)
             return 0;
-        s->opens[at]++;
-        r = notif_addfd(listener, c->id, c->pid, s->tried, flags & O_CLOEXEC);
+        r = hand_over(listener, c->id, c->pid, s->tried, flags & O_CLOEXEC, 1);
         if (r < 0)
             notif_send(listener, c->id, 0, r, 0);
     }
+    s->opens[at]++;
+    return 1;
+}
+
+/*
+ * Receive calls, and answer those that nothing is to be decided about: an open that gives a regular file or a directory, off
+ * procfs, or nothing, while everybody in the container has one identity, which this thread has taken. Returns 0 with the first other
+ * call, or as notif_recv(). An open that was tried is not tried again: what it gave is in *s.
+ */
+static int serve(int listener, struct serving *s, const int *uniform)
+{
+    int r;
+
+    do {
+        r = notif_recv(listener, &s->call);
+        s->tried = NOT_TRIED;
+    } while (!r && s->acting && *(const volatile int *)uniform && answer(listener, s));
+    roam();
+    return r;
 }
 
 /* out: the inode of /proc/TID, and its owner: the effective uid and gid of the thread. */
