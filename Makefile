@@ -7,21 +7,25 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # A static path file: the import hook that setuptools would install instead costs every command 11 ms.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help demo test lint bench bench-quick clean
+.PHONY: help demo test test-workloads lint bench bench-quick clean
 
 help:
-	@echo 'make demo         set up, then run a container and a sandboxed command, and show what the sentry did'
-	@echo 'make test         set up, then run all tests'
-	@echo 'make lint         lint, types, layers'
-	@echo 'make bench        pysc beside native, runc, crun and runsc: table, JSON and plot in benchmarks/results'
-	@echo 'make bench-quick  the same with few repetitions'
-	@echo 'make clean        remove what was built'
+	@echo 'make demo            set up, then run a container and a sandboxed command, and show what the sentry did'
+	@echo 'make test            set up, then run all tests'
+	@echo 'make test-workloads  the workload tests in full size, in every sandbox: half an hour'
+	@echo 'make lint            lint, types, layers'
+	@echo 'make bench           pysc beside native, runc, crun and runsc: table, JSON and plot in benchmarks/results'
+	@echo 'make bench-quick     the same with few repetitions'
+	@echo 'make clean           remove what was built'
 
 demo: $(VENV)/.installed
 	demo/demo.sh $(VENV)/bin/pysc
 
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-workloads: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest --long tests/integration/test_workload_*.py $(ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(VENV)/bin/ruff check

@@ -20,6 +20,12 @@ def debian_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether workloads are to run in their full size, as `make test-workloads` wants it."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
 def native_runs(tmp_path_factory: pytest.TempPathFactory) -> NativeRuns:
     """Runs workloads without a sandbox, each once."""
     return NativeRuns(tmp_path_factory.mktemp("native"))
