@@ -43,6 +43,7 @@ $(VENV)/.installed: pyproject.toml setup.py sentry/platform/_native_build.py run
 	scripts/system-packages.sh '$(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(EDITABLE) .
+	$(PIP) uninstall --yes setuptools # its .pth would be imported by every command
 	$(VENV)/bin/python -m compileall -q sentry gofer runsc_cli
 	@touch $@
 
