@@ -214,7 +214,7 @@ func main() {
 """
 
 
-@requires("python3")
+@requires("/usr/bin/python3")
 def test_cpython(sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path) -> None:
     workload = Workload("cpython", ["/usr/bin/python3", "script.py"], {"script.py": PYTHON})
     assert native_runs(workload)[0].code == 0, native_runs(workload)[0]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from containers import Done
     from workloads import Sandbox
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400), requires("cp", "tar", "find", "du")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400), requires("cp", "tar", "find", "du", "/usr/bin/python3")]
 
 SHORT, LONG = (25, 100), (100, 200)
 """Directories, and names in each of them."""
