@@ -61,6 +61,7 @@ class Plan:
         "readonly_root",
         "root_fd",
         "root_propagation",
+        "show_at",
         "userns",
     )
 
@@ -78,6 +79,8 @@ class Plan:
         """Made if it is missing, as runc does."""
         self.readonly_root = False
         self.root_propagation = MS_PRIVATE
+        self.show_at = ""
+        """Where hooks look for the container's root when the tree is built, in a mount namespace that is else the host's: wait for them."""
 
 
 def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -> None:
@@ -86,7 +89,7 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
     from sentry.platform import own_filter
 
     try:
-        fds, no_fuse = _build(plan, procfd, systree)
+        fds, no_fuse = _build(plan, procfd, systree, sock)
     except (MountError, OSError) as e:
         reason = str(e) if isinstance(e, MountError) else f"{e.strerror} {e.filename or ''}".strip().lower()
         wire.send(sock, {"error": reason})
@@ -104,10 +107,14 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
     _serve(sock, init)
 
 
-def _build(plan: Plan, procfd: int, systree: ModuleType) -> tuple[list[int], str]:
+def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> tuple[list[int], str]:
     """The mount tree. Returns descriptors: the root, an empty mount, /proc without what is mounted on it, the mount namespace, and
     where the host has FUSE its device and the root of its mount; else why it has none."""
+    # As root of the host, who may pass the directories on the way; an ordinary user has rights over it only from inside.
+    show_at = _place(plan) if plan.show_at and os.geteuid() == 0 else -1
     check(lib.setns_(plan.userns, CLONE_NEWUSER), "join the user namespace")
+    if plan.show_at and show_at < 0:
+        show_at = _place(plan)
     # /dev/fuse has to be opened in the user namespace that mounts it, and may be root's alone: here we are in that
     # namespace and have the host's uid still.
     device, no_fuse = -1, ""
@@ -126,6 +133,7 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> tuple[list[int], str
     put_at = _top()
     move(top, put_at, what)
     os.close(put_at)
+    bottom = os.dup(top)
     for path, text in plan.links:
         os.symlink(text, path.strip("/"), dir_fd=top)
     for mount in plan.mounts:
@@ -137,6 +145,9 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> tuple[list[int], str
             os.close(top)
             top = _top()
     populate_dev(top)
+    if show_at >= 0:
+        _show(bottom, show_at, sock)
+    os.close(bottom)
     bare_proc = bare(top, "/proc")
     for path in plan.readonly:
         make_readonly(top, path)
@@ -161,6 +172,23 @@ def _build(plan: Plan, procfd: int, systree: ModuleType) -> tuple[list[int], str
     os.close(top)
     locked = _lock(plan, procfd)
     return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, locked, *fuse], no_fuse
+
+
+def _place(plan: Plan) -> int:
+    """Join the mount namespace; returns the directory where hooks expect the root."""
+    check(lib.setns_(plan.mntns, CLONE_NEWNS), "join the mount namespace")
+    return os.open(plan.show_at, O_PATH | O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _show(bottom: int, show_at: int, sock: wire.Socket) -> None:
+    """Move the tree whose lowest mount is `bottom` to where hooks look for it, until we are told to go on."""
+    move(bottom, show_at, "show the root file system to hooks")
+    wire.send(sock, {"shown": True})
+    wire.recv(sock)
+    back = os.open(PUT_AT, O_PATH | O_DIRECTORY | os.O_CLOEXEC)
+    move(bottom, back, "mount the root file system")
+    os.close(back)
+    os.close(show_at)
 
 
 def _top() -> int:

@@ -18,7 +18,7 @@ from runsc_cli.cgroups import devices, leaf
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, strerror
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
-from runsc_cli.state import CREATED, RUNNING, STOPPED
+from runsc_cli.state import CREATED, HOOKS_FILE, RUNNING, STOPPED
 from runsc_cli.teardown import destroy
 from sentry.abi import (
     CLONE_NEWCGROUP,
@@ -184,7 +184,7 @@ class Creation:
                     os.waitpid(pid, 0)
                 except (ProcessLookupError, ChildProcessError):
                     continue
-        destroy(self.container)
+        destroy(self.container, self.warn)
 
     def warn(self, text: str) -> None:
         self.context.log.warning(text)
@@ -197,6 +197,10 @@ class Creation:
         os.close(null)
         state = self.container.state
         state.sentry = Process.of(self.sentry_pid)
+        if spec.hooks.__dict__:
+            from runsc_cli import hooks
+
+            hooks.save(self.container, spec)
         self._join_cgroup(spec)
         userns, mount_fds = self._enter_namespaces(spec)
         self.init_pidfd = os.pidfd_open(stage.pid)
@@ -308,12 +312,9 @@ class Creation:
             p.call("fsconfig", context, FSCONFIG_CMD_CREATE, 0, 0, 0, what=what)
             made[index] = p.call("fsmount", context, FSMOUNT_CLOEXEC, 0, what=what)
             p.call("close", context)
-            if kind == "proc":
-                for name, value in sorted(spec.linux.sysctl.items()):
-                    path = b"sys/" + name.replace(".", "/").encode()
-                    file = p.call("openat", made[index], path, os.O_WRONLY, 0, what=f"sysctl {name!r}")
-                    p.call("write", file, value.encode(), len(value), what=f"sysctl {name!r}")
-                    p.call("close", file)
+        hooks = spec.hooks
+        if not (hooks.prestart or hooks.create_runtime or hooks.create_container):
+            launch.sysctls(p, spec, made)
         child = stage.fork(p, clone, _import_the_rest)
         p = Program()
         fds = {index: stage.take_fd(child[result.index]) for index, result in made.items()}
@@ -346,13 +347,28 @@ class Creation:
         plan.readonly_root = spec.root.readonly
         plan.root_propagation = mount_plan.PROPAGATION[spec.linux.rootfs_propagation.removeprefix("r")]
         plan.cwd = spec.process.cwd
-        gofer_sock, root, made = self._fork_gofer(plan, procfd)
+        if spec.hooks.prestart or spec.hooks.create_runtime or spec.hooks.create_container:
+            plan.show_at = self.container.state.rootfs
+        gofer_sock, root, made = self._fork_gofer(plan, procfd, lambda: self._run_hooks(spec, from_stage))
         for fd in (namespaces.pop("mount"), plan.root_fd, *(m.fd for m in plan.mounts)):
             if fd >= 0:
                 os.close(fd)
         self._boot_sentry(spec, namespaces, procfd, gofer_sock, root, made, view is not None)
 
-    def _fork_gofer(self, plan: server.Plan, procfd: int) -> tuple[wire.Socket, int, list[int]]:
+    def _run_hooks(self, spec: Spec, from_stage: dict[int, int]) -> None:
+        """While the gofer waits. Kernel parameters come after them: they may be of an interface that a hook has made."""
+        from runsc_cli import hooks
+
+        assert self.stage is not None
+        self.container.save()  # for hooks that ask who is there
+        hooks.during_create(self.container, spec, self.init_pidfd)
+        p = Program()
+        launch.sysctls(p, spec, {index: Passed(fd) for index, fd in from_stage.items()})
+        if p:
+            self.stage.run(p)
+
+    def _fork_gofer(self, plan: server.Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
+        """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
         ours, theirs = wire.pair()
         keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns]
         keep += [fd for fd in (plan.root_fd, *(m.fd for m in plan.mounts)) if fd >= 0]
@@ -364,6 +380,10 @@ class Creation:
         self.container.state.gofer = Process.of(self.gofer_pid)
         try:
             answer, fds = wire.recv(ours)
+            if "shown" in answer:
+                meanwhile()
+                wire.send(ours, {"op": "proceed"})
+                answer, fds = wire.recv(ours)
         except wire.Closed:
             raise PyscError("the gofer ended while it built the mount tree; --debug shows why") from None
         if "error" in answer:
@@ -554,13 +574,19 @@ def _own_procfs() -> int:
         return os.open("/proc", O_PATH | os.O_CLOEXEC)
 
 
-def start(container: Container) -> None:
-    """Let a created container's process go: one byte through its FIFO. Raises the BadState errors."""
+def start(container: Container, warn: Callable[[str], None]) -> None:
+    """Let a created container's process go: one byte through its FIFO; with the hooks of that moment. Raises the BadState errors."""
     status = container.status()
     if status == STOPPED:
         raise HasStopped
     if status == RUNNING:
         raise AlreadyRunning
+    later = None
+    if os.path.exists(container.path(HOOKS_FILE)):
+        from runsc_cli import hooks
+
+        later = hooks.load(container)
+        later.before_start()
     path = container.path(FIFO)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -570,11 +596,24 @@ def start(container: Container) -> None:
         raise HostError("open", path, e) from None
     try:
         os.write(fd, b"0")
+        if later is not None:
+            _executed(fd)
     finally:
         os.close(fd)
     os.unlink(path)
     container.state.phase = RUNNING
     container.save()
+    if later is not None:
+        later.after_start(warn)
+
+
+def _executed(fifo: int) -> None:
+    """Wait until nobody reads the FIFO any more: its one reader has executed the workload, or has ended."""
+    from select import poll
+
+    waiting = poll()
+    waiting.register(fifo, 0)  # POLLERR
+    waiting.poll()
 
 
 def create(context: Context, options: Options, id: str) -> Creation:

@@ -36,7 +36,9 @@ from sentry.abi import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runsc_cli.oci.model import Process
+    from collections.abc import Mapping
+
+    from runsc_cli.oci.model import Process, Spec
 
 _CAP_HEADER = struct.pack("<II", 0x20080522, 0)
 _TIOCSCTTY, _TIOCSWINSZ, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x5414, 0x40045431, 0x5441
@@ -71,6 +73,18 @@ def clocks_from_zero(p: Program) -> int:
     p.call("close", file)
     p.call("prctl", PR_SET_DUMPABLE, 0)
     return born
+
+
+def sysctls(p: Program, spec: Spec, made: Mapping[int, Result | Passed]) -> None:
+    """Kernel parameters of the container's own namespaces: proc_sys(5). `made`: index in spec.mounts -> a mount of the stage's."""
+    proc = next((mount for index, mount in made.items() if spec.mounts[index].type == "proc"), None)
+    if proc is None:
+        return
+    for name, value in sorted(spec.linux.sysctl.items()):
+        path = b"sys/" + name.replace(".", "/").encode()
+        file = p.call("openat", proc, path, os.O_WRONLY | O_CLOEXEC, 0, what=f"sysctl {name!r}")
+        p.call("write", file, value.encode(), len(value), what=f"sysctl {name!r}")
+        p.call("close", file)
 
 
 def terminal(p: Program, process: Process, console: bool, control: bool = True) -> Result:

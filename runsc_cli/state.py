@@ -3,6 +3,7 @@
     ROOT/                   0700
       ID/                   0711, as runc has it; flock(2) on the directory itself is the container's lock
         state.json          replaced whole by rename(2); a directory without it is a create that failed
+        hooks.json          the hooks of later commands, where there are any
         exit_status         decimal, written by whoever learns how the container's init ended
         ...                 what create puts there (sockets, the exec fifo)
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped"
 
 STATE_FILE = "state.json"
+HOOKS_FILE = "hooks.json"
 _NEW_FILE = "state.json.new"
 _EXIT_FILE = "exit_status"
 

@@ -10,10 +10,10 @@ import os
 from errno import EBUSY
 from time import monotonic, sleep
 
-from runsc_cli.errors import HostError, StateDamaged, StillAlive
+from runsc_cli.errors import HostError, PyscError, StateDamaged, StillAlive
 from runsc_cli.members import KILL_TIMEOUT, foreign_cgroup, kill_all
 from runsc_cli.process import end, kill
-from runsc_cli.state import STATE_FILE
+from runsc_cli.state import HOOKS_FILE, STATE_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 _CGROUP_TIMEOUT = 2.0
 
 
-def destroy(container: Container, warn: Callable[[str], None] | None = None) -> None:
-    """Kill what runs, remove cgroups and directory. The container must be locked.
+def destroy(container: Container, warn: Callable[[str], None], *, force: bool = False) -> None:
+    """Kill what runs, remove cgroups and directory, run the poststop hooks. The container must be locked.
 
-    Raises StateDamaged when its cgroups cannot be a container's; with `warn` that is said and they are left alone.
+    Raises StateDamaged when its cgroups cannot be a container's; with `force` that is told to `warn` and they are left alone.
     """
     state = container.state
     foreign = foreign_cgroup(state)
     if foreign:
-        if warn is None:
+        if not force:
             raise StateDamaged(container.path(STATE_FILE), foreign)
         warn(f"{foreign}: it is left alone")
         state.cgroups, state.cgroups_beside = [], []
@@ -44,7 +44,24 @@ def destroy(container: Container, warn: Callable[[str], None] | None = None) -> 
         remove_cgroup(path)
     if not end(ours, KILL_TIMEOUT):
         raise StillAlive(f"container {container.id}: the sentry or the gofer outlives SIGKILL")
+    poststop = _poststop(container, warn)
     container.remove()
+    if poststop is not None:
+        poststop()
+
+
+def _poststop(container: Container, warn: Callable[[str], None]) -> Callable[[], None] | None:
+    """What is to be done once the container is gone."""
+    if not os.path.exists(container.path(HOOKS_FILE)):
+        return None
+    from runsc_cli import hooks
+
+    try:
+        later = hooks.load(container)
+    except PyscError as error:
+        warn(error.message)
+        return None
+    return lambda: later.after_delete(warn)
 
 
 def remove_cgroup(path: str) -> None:

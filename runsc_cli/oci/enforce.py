@@ -16,15 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Process, Spec
 
-_HOOKS = (
-    ("prestart", "prestart"),
-    ("create_runtime", "createRuntime"),
-    ("create_container", "createContainer"),
-    ("start_container", "startContainer"),
-    ("poststart", "poststart"),
-    ("poststop", "poststop"),
-)
-
 APPARMOR = "/sys/module/apparmor/parameters/enabled"
 
 
@@ -53,9 +44,6 @@ def config(spec: Spec, warnings: list[str]) -> None:
     for kind in ("mount", "pid"):
         if linux.namespace(kind) is None:
             raise SpecError("linux.namespaces", f'has none of type "{kind}": the sandbox needs one, add it')
-    for name, field in _HOOKS:
-        if getattr(spec.hooks, name):
-            raise SpecError(f"hooks.{field}", "hooks are not run yet: leave them out")
     _mounts(spec)
 
 

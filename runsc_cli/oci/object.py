@@ -96,6 +96,10 @@ class Object:
         """A copy with some values changed."""
         return type(self)(**{**self.__dict__, **changes})
 
+    def plain(self) -> dict[str, Any]:
+        """The JSON value that of() makes it from; what is a default is left out."""
+        return {self.spell(name): _plain(value) for name, value in self.__dict__.items()}
+
     @classmethod
     def of(cls, value: Any) -> Self:
         """What a decoded JSON value denotes. Raises Mismatch."""
@@ -136,6 +140,14 @@ class Object:
         """The name in JSON: in camel case, or as _spelling has it."""
         first, *rest = attribute.split("_")
         return cls._spelling.get(attribute) or first + "".join(map(str.capitalize, rest))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Object):
+        return value.plain()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _mismatch(wanted: str, value: Any) -> Mismatch:

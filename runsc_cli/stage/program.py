@@ -136,6 +136,9 @@ class Program:
         self._what.append(what or name)
         return Result(len(self._ops) - 1)
 
+    def __bool__(self) -> bool:
+        return bool(self._ops)
+
     def describe(self, index: int) -> str:
         return self._what[index]
 
@@ -187,7 +190,7 @@ class Stage:
 
     __slots__ = ("_fds_sent", "_program", "pid", "socket")
 
-    def __init__(self, stdio: tuple[int, int, int] = (0, 1, 2)) -> None:
+    def __init__(self, stdio: Sequence[int] = (0, 1, 2)) -> None:
         ours, theirs = pair()
         exe = _sealed_copy()
         try:

@@ -28,7 +28,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
             status = container.status()
             if not force and status not in (STOPPED, CREATED):
                 raise NotStopped(id, status)
-            destroy(container, context.log.warning if force else None)
+            destroy(container, context.log.warning, force=force)
     except ContainerNotFound:
         store.discard(id)
         if not force:

@@ -29,7 +29,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         creation = create_from(context, f"do-{os.getpid()}", view)
         container = creation.container
         try:
-            start_container(container)
+            start_container(container, creation.warn)
         except BaseException:
             creation.abort()
             raise
@@ -38,7 +38,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         status = supervise(creation.init, master if master >= 0 else None, signals)
     report = creation.report()
     with container.lock():
-        destroy(container)
+        destroy(container, creation.warn)
     if context.options["debug"]:
         creation.say_counts(report)
     if not options["quiet"]:

@@ -42,7 +42,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
     from runsc_cli.supervise import Signals, supervise
 
     with Signals() as signals:  # before there is a process: a signal is then for it
-        execution = _Execution(context, container, process, int(options["preserve_fds"] or 0))
+        execution = Execution(container, process, preserve_fds=int(options["preserve_fds"] or 0))
         try:
             master = execution.run()
             if master >= 0 and options["console_socket"]:
@@ -65,16 +65,25 @@ def run(options: Options, args: list[str], context: Context) -> int:
         return supervise(execution.stage.pid, master if master >= 0 else None, signals)
 
 
-class _Execution:
-    """One `exec`: the stage and what it needs."""
+class Execution:
+    """One process more in a container: the stage and what it needs."""
 
-    __slots__ = ("_container", "_context", "_init", "_preserve_fds", "_process", "stage")
+    __slots__ = ("_container", "_executable", "_init", "_preserve_fds", "_process", "stage")
 
-    def __init__(self, context: Context, container: Container, process: Process, preserve_fds: int) -> None:
+    def __init__(
+        self,
+        container: Container,
+        process: Process,
+        *,
+        stdio: tuple[int, ...] = (0, 1, 2),
+        preserve_fds: int = 0,
+        executable: str = "",
+    ) -> None:
+        """`stdio`: its descriptors 0-2, unless the process has a terminal. `executable`: what to execute instead of its args[0]."""
         init = container.state.init
         assert init is not None
-        self._context = context
         self._container = container
+        self._executable = executable
         self._process = process
         self._preserve_fds = preserve_fds
         try:
@@ -82,7 +91,7 @@ class _Execution:
         except ProcessLookupError:
             raise PyscError("cannot exec in a stopped container") from None
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self.stage = Stage((null, null, null) if process.terminal else (0, 1, 2))
+        self.stage = Stage((null, null, null) if process.terminal else stdio)
         os.close(null)
 
     def abort(self) -> None:
@@ -97,7 +106,7 @@ class _Execution:
         assert state.init is not None
         root = root_of(state.init.pid)
         try:
-            path = find(root, process)
+            path = find(root, process.replace(args=(self._executable,)) if self._executable else process)
         finally:
             os.close(root)
         self._enter(state.init.pid)

@@ -22,7 +22,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
                 hand_over_console(creation, options)
             if options["pid_file"]:
                 write_pid_file(options["pid_file"], creation.init)
-            start(container)
+            start(container, creation.warn)
         except BaseException:
             creation.abort()
             raise
@@ -36,5 +36,5 @@ def run(options: Options, args: list[str], context: Context) -> int:
     container.record_exit(status)
     if not options["keep"]:
         with container.lock():
-            destroy(container)
+            destroy(container, creation.warn)
     return status

@@ -236,7 +236,6 @@ def test_network_none_is_loopback_alone_whatever_the_config_says(runtime):
 @pytest.mark.parametrize(
     ("section", "field", "value"),
     [
-        (None, "hooks", {"prestart": [{"path": "/bin/true"}]}),
         ("linux", "seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}),
         ("linux", "devices", [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]),
     ],

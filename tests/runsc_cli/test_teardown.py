@@ -34,7 +34,7 @@ def test_destroy_ends_all_processes_and_leaves_nothing(
         enter(leaf, state.init.pid)
         enter(beside, sentry.pid)
         container.save()
-        destroy(container)
+        destroy(container, print)
     assert not state.init.alive()
     assert sentry.wait() == gofer.wait() == -9
     assert not os.path.exists(leaf)
@@ -51,9 +51,9 @@ def test_destroy_can_be_repeated_after_it_was_interrupted(
         with monkeypatch.context() as patch:
             patch.setattr(type(container), "remove", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
-                destroy(container)
+                destroy(container, print)
     with store.load("web").lock() as container:
-        destroy(container)
+        destroy(container, print)
     assert os.listdir(store.root) == []
 
 
@@ -62,7 +62,7 @@ def test_destroy_spares_whoever_has_the_pid_of_a_sentry_that_died(running: Calla
     with running().lock() as container:
         container.state.sentry = Process(stranger.pid, Process.of(stranger.pid).start - 1)
         container.save()
-        destroy(container)
+        destroy(container, print)
     assert stranger.poll() is None
 
 
@@ -73,9 +73,9 @@ def test_what_is_no_cgroup_is_left_alone(store: Store, running: Callable[..., Co
         container.state.cgroups = [str(tmp_path)]
         container.save()
         with pytest.raises(StateDamaged, match="lies below no cgroup mount"):
-            destroy(container)
+            destroy(container, print)
         said: list[str] = []
-        destroy(container, said.append)
+        destroy(container, said.append, force=True)
     assert len(said) == 1
     assert stranger.poll() is None
     assert os.listdir(store.root) == []

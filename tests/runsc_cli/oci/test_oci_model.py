@@ -58,3 +58,10 @@ def test_namespaces_by_type() -> None:
 def test_a_relative_destination_is_below_the_root() -> None:
     assert Mount(destination="data/x").target == "/data/x"
     assert Mount(destination="/data").target == "/data"
+
+
+def test_a_spec_is_its_own_json_again() -> None:
+    spec = Spec.of(FULL)
+    plain = spec.plain()
+    assert {name: plain["linux"][name] for name in FULL["linux"]} == FULL["linux"]
+    assert Spec.of(plain) == spec
