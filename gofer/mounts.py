@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_ISDIR, S_ISLNK
+from stat import S_IFIFO, S_IFMT, S_ISDIR, S_ISLNK
 
 from sentry.abi import (
     AT_EMPTY_PATH,
@@ -120,6 +120,68 @@ class Mount:
             check(lib.mount_setattr_(fd, b"", flags, 0, 0, self.propagation, -1), what)
         finally:
             os.close(fd)
+
+
+class Device:
+    """A device node or FIFO of the config: `kind` (S_IFCHR, S_IFBLK, S_IFIFO), number, and its place in the container."""
+
+    __slots__ = ("destination", "fd", "gid", "kind", "mode", "name", "rdev", "uid", "usable")
+
+    def __init__(self, destination: str, kind: int, rdev: int) -> None:
+        self.destination = destination
+        self.kind = kind
+        self.rdev = rdev
+        self.fd = -1
+        """A detached mount of the node, or -1: it is called `name` in the plan's tree of nodes, or is a FIFO."""
+        self.name = ""
+        self.mode = 0
+        self.uid = 0
+        self.gid = 0
+        """In the container. Of a FIFO, which is made here; a node has them already."""
+        self.usable = True
+        """False: mounted so that the kernel opens it for nobody."""
+
+    def take(self, tree: int) -> None:
+        """Of the attached tree of nodes keep a detached mount of this one. Raises MountError."""
+        if self.name:
+            self.fd = clone(tree, self.name, False, f"device {self.destination!r}")
+
+    def attach(self, root: int) -> None:
+        """Make it below the container's root. What is there already has to be the same device, config-linux.md says. Raises MountError."""
+        what = f"device {self.destination!r}"
+        there = below(root, self.destination)
+        if there >= 0:
+            facts = os.fstat(there)
+            os.close(there)
+            if S_IFMT(facts.st_mode) != self.kind or (facts.st_rdev != self.rdev and self.kind != S_IFIFO):
+                raise MountError(f"{what}: another file is there already")
+        if self.kind == S_IFIFO:
+            if there < 0:
+                self._make_fifo(root, what)
+            return
+        try:
+            if not self.usable:
+                check(lib.mount_setattr_(self.fd, b"", AT_EMPTY_PATH, MOUNT_ATTR_NODEV, 0, 0, -1), what)
+            target = mount_point(root, self.destination, self.fd, what)
+            try:
+                move(self.fd, target, what)
+            finally:
+                os.close(target)
+        finally:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _make_fifo(self, root: int, what: str) -> None:
+        directory, _, name = self.destination.rstrip("/").rpartition("/")
+        parent = mount_point(root, directory or "/", root, what)
+        try:
+            os.mkfifo(name, 0o600, dir_fd=parent)
+            os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
+            os.chmod(name, self.mode, dir_fd=parent)
+        except OSError as e:
+            raise MountError(f"{what}: {os.strerror(e.errno or 0).lower()}") from None
+        finally:
+            os.close(parent)
 
 
 def new_filesystem(type: str, data: tuple[str, ...], what: str, attrs: int = 0) -> int:

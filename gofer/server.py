@@ -42,7 +42,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from gofer.mounts import Mount
+    from gofer.mounts import Device, Mount
     from sentry.vfs.sysfs import Node
 
 CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE | 1 << CAP_KILL
@@ -53,6 +53,8 @@ class Plan:
 
     __slots__ = (
         "cwd",
+        "device_tree",
+        "devices",
         "links",
         "masked",
         "mntns",
@@ -77,10 +79,18 @@ class Plan:
         self.readonly: list[str] = []
         self.cwd = ""
         """Made if it is missing, as runc does."""
+        self.device_tree = -1
+        """A detached tmpfs that holds the nodes of `devices`, -1: none."""
+        self.devices: list[Device] = []
         self.readonly_root = False
         self.root_propagation = MS_PRIVATE
         self.show_at = ""
         """Where hooks look for the container's root when the tree is built, in a mount namespace that is else the host's: wait for them."""
+
+    def fds(self) -> list[int]:
+        """What has been made already: detached mounts."""
+        fds = [self.root_fd, self.device_tree, *(mount.fd for mount in self.mounts), *(device.fd for device in self.devices)]
+        return [fd for fd in fds if fd >= 0]
 
 
 def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -> None:
@@ -128,6 +138,8 @@ def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> t
     check(lib.setns_(plan.mntns, CLONE_NEWNS), "join the mount namespace")
     os.umask(0)
     check(lib.mount_(ffi.NULL, b"/", ffi.NULL, MS_SLAVE | MS_REC, ffi.NULL), "make '/' a slave")
+    if plan.device_tree >= 0:
+        _take_devices(plan)
     what = "mount the root file system"
     top = plan.root_fd if plan.root_fd >= 0 else new_filesystem("tmpfs", ("mode=755",), what)
     put_at = _top()
@@ -145,6 +157,8 @@ def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> t
             os.close(top)
             top = _top()
     populate_dev(top)
+    for node in plan.devices:
+        node.attach(top)
     if show_at >= 0:
         _show(bottom, show_at, sock)
     os.close(bottom)
@@ -172,6 +186,17 @@ def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> t
     os.close(top)
     locked = _lock(plan, procfd)
     return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, locked, *fuse], no_fuse
+
+
+def _take_devices(plan: Plan) -> None:
+    """Attach the tree of nodes for a moment: only of what is attached here can mounts be copied."""
+    place = _top()
+    move(plan.device_tree, place, "take the device nodes")
+    os.close(place)
+    for device in plan.devices:
+        device.take(plan.device_tree)
+    check(lib.umount2_(PUT_AT, UMOUNT_MNT_DETACH), "leave the device nodes")
+    os.close(plan.device_tree)
 
 
 def _place(plan: Plan) -> int:

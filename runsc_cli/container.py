@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from runsc_cli.cgroups.driver import Cgroup
     from runsc_cli.context import Context
     from runsc_cli.do_view import View
+    from runsc_cli.oci.mappings import Mappings
     from runsc_cli.oci.model import Spec
     from runsc_cli.options import Options
     from runsc_cli.state import Container
@@ -139,6 +140,7 @@ class Creation:
         "context",
         "gofer_pid",
         "init_pidfd",
+        "mappings",
         "mntns",
         "root",
         "sentry_pid",
@@ -154,6 +156,7 @@ class Creation:
         self.cgroup: Cgroup | None = None
         self.gofer_pid = -1
         self.init_pidfd = -1
+        self.mappings: Mappings | None = None
         self.mntns = -1
         self.root = -1
         self.stage: Stage | None = None
@@ -277,7 +280,7 @@ class Creation:
         stage.run(p) if born is None else stage.fork(p, born)
         for fd in paths:
             os.close(fd)
-        mappings = user_namespace_mappings(spec, os.geteuid())
+        self.mappings = mappings = user_namespace_mappings(spec, os.geteuid())
         for warning in mappings.warnings:
             self.warn(warning)
         mappings.write(stage.pid)
@@ -342,6 +345,11 @@ class Creation:
         else:
             plan.links = view.links
             plan.mounts = view.mounts(userns, self.warn) + plan.mounts
+        if spec.linux.devices:
+            from runsc_cli import device_nodes
+
+            assert self.mappings is not None
+            plan.device_tree, plan.devices = device_nodes.make(spec, self.mappings)
         plan.masked = list(spec.linux.masked_paths)
         plan.readonly = list(spec.linux.readonly_paths)
         plan.readonly_root = spec.root.readonly
@@ -350,9 +358,8 @@ class Creation:
         if spec.hooks.prestart or spec.hooks.create_runtime or spec.hooks.create_container:
             plan.show_at = self.container.state.rootfs
         gofer_sock, root, made = self._fork_gofer(plan, procfd, lambda: self._run_hooks(spec, from_stage))
-        for fd in (namespaces.pop("mount"), plan.root_fd, *(m.fd for m in plan.mounts)):
-            if fd >= 0:
-                os.close(fd)
+        for fd in (namespaces.pop("mount"), *plan.fds()):
+            os.close(fd)
         self._boot_sentry(spec, namespaces, procfd, gofer_sock, root, made, view is not None)
 
     def _run_hooks(self, spec: Spec, from_stage: dict[int, int]) -> None:
@@ -370,8 +377,7 @@ class Creation:
     def _fork_gofer(self, plan: server.Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
         """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
         ours, theirs = wire.pair()
-        keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns]
-        keep += [fd for fd in (plan.root_fd, *(m.fd for m in plan.mounts)) if fd >= 0]
+        keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns, *plan.fds()]
         debug = bool(self.context.options["debug"])
         if debug:
             keep.append(2)

@@ -24,7 +24,6 @@ def config(spec: Spec, warnings: list[str]) -> None:
     process(spec.process, "process", warnings)
     linux = spec.linux
     rows = (
-        (linux.devices, "linux.devices", "only the default devices are made yet: leave it out"),
         (linux.seccomp is not None, "linux.seccomp", "profiles are not applied yet, the sandbox has a filter of its own: leave it out"),
         (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
         (linux.intel_rdt is not None, "linux.intelRdt", "resctrl is not supported: leave it out"),

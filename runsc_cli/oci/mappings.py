@@ -56,6 +56,10 @@ class Mappings:
         """The host's id of container user `uid`; None when it has none."""
         return _outside(self.uids, uid)
 
+    def host_gid(self, gid: int) -> int | None:
+        """The same of a group."""
+        return _outside(self.gids, gid)
+
     def require(self, process: Process, at: str = "process") -> None:
         """Every id that `process` takes has to be mapped. Raises SpecError."""
         user = process.user

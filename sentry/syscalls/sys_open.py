@@ -152,26 +152,23 @@ def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
     cloexec = bool(flags & O_CLOEXEC)
     if kind == S_IFIFO and not flags & (O_NONBLOCK | O_ACCMODE):
         return _hold_reader(task, fd, flags)
-    if kind == S_IFBLK:
-        os.close(fd)
-        raise OSError(errno.EACCES, "block device")
-    if kind == S_IFCHR:
-        _check_device(task, fd, flags)
+    if kind in (S_IFCHR, S_IFBLK):
+        _check_device(task, fd, "c" if kind == S_IFCHR else "b", flags)
     if not flags & O_NONBLOCK:
         os.set_blocking(fd, True)
     return Fd(fd, cloexec)
 
 
-def _check_device(task: Task, fd: int, flags: int) -> None:
+def _check_device(task: Task, fd: int, kind: str, flags: int) -> None:
     """The device rules of the container. Raises EPERM, as the devices cgroup would, having closed `fd`.
 
     The second wall: what an image brings cannot be opened at all, since its mounts are nodev.
     """
     access = (READ, WRITE, READ | WRITE, READ | WRITE)[flags & O_ACCMODE]
     major, minor = os.major(task.opened.rdev), os.minor(task.opened.rdev)
-    if not allows(task.kernel.devices, "c", major, minor, access):
+    if not allows(task.kernel.devices, kind, major, minor, access):
         os.close(fd)
-        task.kernel.denied("open", f"character device {major}:{minor}")
+        task.kernel.denied("open", f"{'character' if kind == 'c' else 'block'} device {major}:{minor}")
         raise OSError(errno.EPERM, "device")
 
 

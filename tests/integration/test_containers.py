@@ -237,7 +237,6 @@ def test_network_none_is_loopback_alone_whatever_the_config_says(runtime):
     ("section", "field", "value"),
     [
         ("linux", "seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}),
-        ("linux", "devices", [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]),
     ],
 )
 def test_what_is_not_applied_is_refused(runtime, section, field, value):

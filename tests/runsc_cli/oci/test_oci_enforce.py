@@ -32,7 +32,6 @@ from runsc_cli.spec import parse
         ("linux.namespaces", [{"type": "pid"}, {"type": "uts"}], "linux.namespaces"),
         ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}], "linux.namespaces"),
         ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}, "linux.seccomp"),
-        ("linux.devices", [{"path": "/run/fifo", "type": "p"}], "linux.devices"),
         ("mounts[7]", {"destination": "/", "options": ["remount", "ro"]}, "mounts[7].options"),
         ("mounts[7]", {"destination": "/a/../b", "type": "tmpfs"}, "mounts[7].destination"),
         ("mounts[7]", FULL["mounts"][7], "mounts[7].uidMappings"),

@@ -1,0 +1,83 @@
+"""linux.devices: the device nodes that a config asks for, as bind mounts of nodes that are made here.
+
+In its user namespace nobody can make a device node, nor use one of a file system that was mounted there. So the command line makes
+them, with the container's ids as owners, in a tmpfs of the host's that only the gofer sees; it takes them from there, one bind
+mount each. Who may not even do that (mknod(2) is for the host's root) shows the host's own nodes, as runc does in a user namespace.
+The nodes give no access: linux.resources.devices does.
+"""
+
+from __future__ import annotations
+
+import os
+from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT
+
+from gofer.mounts import Device, MountError, new_filesystem
+from runsc_cli.cgroups.devices import rules
+from runsc_cli.errors import SpecError, strerror
+from sentry.abi import AT_FDCWD, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE
+from sentry.devices import READ, WRITE, allows
+from sentry.platform._native import lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runsc_cli.oci.mappings import Mappings
+    from runsc_cli.oci.model import Device as SpecDevice
+    from runsc_cli.oci.model import Spec
+
+_KINDS = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
+_MODE = 0o666
+"""Of a node without fileMode, as in runc."""
+
+
+def make(spec: Spec, mappings: Mappings) -> tuple[int, list[Device]]:
+    """The detached tmpfs with the nodes, -1 if there is none, and what the gofer is to make of it. Raises SpecError."""
+    asked = rules(spec.linux.resources.devices if spec.linux.resources else ())
+    tree = -1
+    out = []
+    for i, each in enumerate(spec.linux.devices):
+        if os.path.normpath(each.path) == "/dev/ptmx":
+            continue  # always the container's own, as with runc
+        kind = _KINDS[each.type]
+        device = Device(each.path, kind, os.makedev(each.major, each.minor) if kind != S_IFIFO else 0)
+        mode = _MODE if each.file_mode is None else each.file_mode & 0o7777
+        device.mode, device.uid, device.gid = mode, each.uid or 0, each.gid or 0
+        out.append(device)
+        if kind == S_IFIFO:
+            continue  # anybody can make one
+        letter = "b" if kind == S_IFBLK else "c"
+        # what cannot be opened in any way is not opened to find that out: an open may have effects
+        device.usable = any(allows(asked, letter, each.major, each.minor, access) for access in (READ, WRITE))
+        try:
+            tree = tree if tree >= 0 else new_filesystem("tmpfs", ("source=devices", "mode=711"), "make device nodes")
+            _make(tree, str(i), device, each, mappings, f"linux.devices[{i}]")
+            device.name = str(i)
+        except (PermissionError, MountError) as error:
+            device.fd = _hosts(each, device, f"linux.devices[{i}]", strerror(error) if isinstance(error, OSError) else str(error))
+    return tree, out
+
+
+def _make(tree: int, name: str, device: Device, asked: SpecDevice, mappings: Mappings, field: str) -> None:
+    """mknod(2) as the container is to see it. Raises SpecError, PermissionError where the host does not let us."""
+    owner = mappings.host_uid(device.uid), mappings.host_gid(device.gid)
+    for id, which, inside in zip(owner, ("uid", "gid"), (device.uid, device.gid), strict=True):
+        if id is None:
+            raise SpecError(f"{field}.{which}", f"{inside} is not mapped in the container's user namespace")
+    try:
+        os.mknod(name, device.kind | 0o600, device.rdev, dir_fd=tree)
+        os.chown(name, owner[0] or 0, owner[1] or 0, dir_fd=tree)
+        os.chmod(name, device.mode, dir_fd=tree)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise SpecError(field, f"make {asked.type} {asked.major}:{asked.minor}: {strerror(error)}") from None
+
+
+def _hosts(asked: SpecDevice, device: Device, field: str, why: str) -> int:
+    """A detached copy of the host's node, which has to be the same device."""
+    fd = int(lib.open_tree_(AT_FDCWD, os.fsencode(asked.path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC))
+    if fd >= 0:
+        facts = os.fstat(fd)
+        if (S_IFMT(facts.st_mode), facts.st_rdev) == (device.kind, device.rdev):
+            return fd
+        os.close(fd)
+    raise SpecError(field, f"cannot be made here ({why}), and the host's {asked.path!r} is no {asked.type} {asked.major}:{asked.minor}")
