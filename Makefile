@@ -7,12 +7,13 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # A static path file: the import hook that setuptools would install instead costs every command 11 ms.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help demo test test-workloads lint bench bench-quick clean
+.PHONY: help demo test test-workloads test-kill lint bench bench-quick clean
 
 help:
 	@echo 'make demo            set up, then run a container and a sandboxed command, and show what the sentry did'
 	@echo 'make test            set up, then run all tests'
 	@echo 'make test-workloads  the workload tests in full size, in every sandbox: half an hour'
+	@echo 'make test-kill       SIGKILL at every step of every verb, to each process: an hour'
 	@echo 'make lint            lint, types, layers'
 	@echo 'make bench           pysc beside native, runc, crun and runsc: table, JSON and plot in benchmarks/results'
 	@echo 'make bench-quick     the same with few repetitions'
@@ -26,6 +27,9 @@ test: $(VENV)/.installed-test
 
 test-workloads: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest --long tests/integration/test_workload_*.py $(ARGS)
+
+test-kill: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest --every-step tests/integration/test_killed.py $(ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(VENV)/bin/ruff check

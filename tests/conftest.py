@@ -17,6 +17,7 @@ _passed = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the workloads in their full size, in every sandbox")
+    parser.addoption("--every-step", action="store_true", help="kill at every step of every verb (test_killed.py): hours")
 
 
 @pytest.hookimpl(wrapper=True)
