@@ -506,8 +506,13 @@ class Creation:
         state = self.container.state
         bpf = program(state.profile, state.network, os.path.dirname(self.container.dir))
         listener = launch.filter_and_listener(p, bpf)
-        launch.identity(p, process)
-        launch.execute(p, path, process, preserve_fds, fifo, init)
+        profile = None
+        if spec.linux.seccomp is not None:
+            from runsc_cli import seccomp
+
+            profile = seccomp.prepare(spec.linux.seccomp, process, self.container.dir, state.profile, state.network)
+        launch.identity(p, process, profile)
+        launch.execute(p, path, process, preserve_fds, fifo, init=init, profile=profile)
         stage.send(p)
         os.close(self.mntns)
         if master is not None:

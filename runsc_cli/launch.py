@@ -17,6 +17,7 @@ from runsc_cli.rlimits import NUMBERS as RLIMITS
 from runsc_cli.stage.program import ErrorText, FilterProgram, Passed, Program, Result, Stage, StageError
 from sentry.abi import (
     AT_FDCWD,
+    CAP_SYS_ADMIN,
     MS_BIND,
     O_CLOEXEC,
     O_CREAT,
@@ -40,11 +41,16 @@ from sentry.abi import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeAlias
 
     from runsc_cli.oci.model import Process, Spec
     from runsc_cli.options import Options
 
+    Profile: TypeAlias = tuple[int, bytes]
+    """The config's filter: SECCOMP_FILTER_FLAG_* and struct sock_filter[]."""
+
 _CAP_HEADER = struct.pack("<II", 0x20080522, 0)
+_FILTERING = 1 << CAP_SYS_ADMIN
 _TIOCSCTTY, _TIOCSWINSZ, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x5414, 0x40045431, 0x5441
 _SIOCSIFFLAGS = 0x8914
 _SIG_SETMASK, _SIGCHLD = 2, 17
@@ -222,8 +228,24 @@ def filter_and_listener(p: Program, bpf: bytes) -> Result:
     return listener
 
 
-def identity(p: Program, process: Process) -> None:
-    """User, groups, capabilities, no_new_privs: as `process` says."""
+def may_filter(process: Process) -> bool:
+    """It keeps the capability with which a filter can be installed without no_new_privs: seccomp(2)."""
+    caps = process.capabilities
+    return bool(caps and mask(caps.effective) & mask(caps.permitted) & _FILTERING)
+
+
+def _capset(p: Program, process: Process, more: int = 0) -> None:
+    """capset(2), with the capabilities `more` in addition."""
+    caps = process.capabilities
+    permitted, inheritable = (mask(caps.permitted), mask(caps.inheritable)) if caps else (0, 0)
+    effective = mask(caps.effective) & permitted if caps else 0
+    sets = (effective | more, permitted | more, inheritable)
+    data = struct.pack("<6I", *(v >> shift & 0xFFFFFFFF for shift in (0, 32) for v in sets))
+    p.call("capset", _CAP_HEADER, data, what="process.capabilities")
+
+
+def identity(p: Program, process: Process, profile: Profile | None = None) -> None:
+    """User, groups, capabilities, no_new_privs: as `process` says, but that it can still install the filter `profile`."""
     user = process.user
     groups = struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids)
     p.call("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0, what="keep capabilities")
@@ -231,14 +253,7 @@ def identity(p: Program, process: Process) -> None:
     p.call("setresgid", user.gid, user.gid, user.gid, what="process.user.gid")
     p.call("setresuid", user.uid, user.uid, user.uid, what="process.user.uid")
     caps = process.capabilities
-    effective, permitted, inheritable = (
-        (mask(caps.effective), mask(caps.permitted), mask(caps.inheritable)) if caps else (0, 0, 0)
-    )
-    effective &= permitted
-    data = struct.pack(
-        "<6I", *(v >> shift & 0xFFFFFFFF for shift in (0, 32) for v in (effective, permitted, inheritable))
-    )
-    p.call("capset", _CAP_HEADER, data, what="process.capabilities")
+    _capset(p, process, _FILTERING if profile and not process.no_new_privileges else 0)
     p.call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, may_fail=True)
     ambient = mask(caps.ambient) if caps else 0
     for cap in range(LAST_CAP + 1):
@@ -248,9 +263,12 @@ def identity(p: Program, process: Process) -> None:
         p.call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def execute(p: Program, path: bytes, process: Process, preserve_fds: int, start: int, init: bool = False) -> None:
+def execute(
+    p: Program, path: bytes, process: Process, preserve_fds: int, start: int, *, init: bool = False, profile: Profile | None = None
+) -> None:
     """Wait until one byte comes through the FIFO `start` (-1: do not wait), then become the workload.
 
+    `profile`, the filter of the config, comes last: whatever it denies, we have done all but at most capset(2).
     Only descriptors 0-2 and `preserve_fds` more go along. If execve(2) fails, say so on stderr: exit code 255, as runc.
     `init`: the workload is a child of the first process, in a session of its own; as pid 1 it would be deaf to ^C and to kill(1).
     """
@@ -265,6 +283,11 @@ def execute(p: Program, path: bytes, process: Process, preserve_fds: int, start:
         p.call("setsid")
         if process.terminal:
             p.call("ioctl", 0, _TIOCSCTTY, 0, what="controlling terminal")
+    if profile is not None:
+        flags, bpf = profile
+        p.call("seccomp", SECCOMP_SET_MODE_FILTER, flags, FilterProgram(bpf), what="linux.seccomp")
+        if not process.no_new_privileges and not may_filter(process):
+            _capset(p, process)
     argv = [os.fsencode(a) for a in process.args]
     envp = [os.fsencode(e) for e in process.env]
     failed = p.call("execve", path, argv, envp, what=f"exec {os.fsdecode(path)}", may_fail=start >= 0)

@@ -4,6 +4,7 @@
       ID/                   0711, as runc has it; flock(2) on the directory itself is the container's lock
         state.json          replaced whole by rename(2); a directory without it is a create that failed
         hooks.json          the hooks of later commands, where there are any
+        seccomp.bpf         the config's own filter, for exec
         exit_status         decimal, written by whoever learns how the container's init ended
         ...                 what create puts there (sockets, the exec fifo)
 
@@ -40,6 +41,7 @@ CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped
 
 STATE_FILE = "state.json"
 HOOKS_FILE = "hooks.json"
+SECCOMP_FILE = "seccomp.bpf"
 _NEW_FILE = "state.json.new"
 _EXIT_FILE = "exit_status"
 _ENXIO = 6

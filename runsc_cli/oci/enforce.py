@@ -24,7 +24,6 @@ def config(spec: Spec, warnings: list[str]) -> None:
     process(spec.process, "process", warnings)
     linux = spec.linux
     rows = (
-        (linux.seccomp is not None, "linux.seccomp", "profiles are not applied yet, the sandbox has a filter of its own: leave it out"),
         (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
         (linux.intel_rdt is not None, "linux.intelRdt", "resctrl is not supported: leave it out"),
         (linux.memory_policy is not None, "linux.memoryPolicy", "is not supported: leave it out, or use resources.cpu.mems"),
@@ -43,6 +42,11 @@ def config(spec: Spec, warnings: list[str]) -> None:
     for kind in ("mount", "pid"):
         if linux.namespace(kind) is None:
             raise SpecError("linux.namespaces", f'has none of type "{kind}": the sandbox needs one, add it')
+    if linux.seccomp is not None:
+        for i, rule in enumerate(linux.seccomp.syscalls):
+            if rule.action == "SCMP_ACT_NOTIFY":
+                why = "SCMP_ACT_NOTIFY is not supported: a process can have one listener, and that is the sandbox's own; use SCMP_ACT_ERRNO"
+                raise SpecError(f"linux.seccomp.syscalls[{i}].action", why)
     _mounts(spec)
 
 

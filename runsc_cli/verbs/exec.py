@@ -13,7 +13,7 @@ from runsc_cli.cgroups import leaf
 from runsc_cli.container import CONTROL, NAMESPACES, reason, write_pid_file
 from runsc_cli.errors import PyscError
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
-from runsc_cli.state import CREATED, RUNNING, STOPPED
+from runsc_cli.state import CREATED, RUNNING, SECCOMP_FILE, STOPPED
 from sentry.abi import CLONE_NEWUSER, CLONE_PARENT, PR_SET_NAME, PR_SET_PDEATHSIG
 from sentry.platform import signals, wire
 
@@ -117,8 +117,13 @@ class Execution:
         cwd = launch.limits(p, process)
         bpf = program(state.profile, state.network, os.path.dirname(self._container.dir))
         listener = launch.filter_and_listener(p, bpf)
-        launch.identity(p, process)
-        launch.execute(p, path, process, self._preserve_fds, -1)
+        profile = None
+        if os.path.exists(self._container.path(SECCOMP_FILE)):
+            from runsc_cli import seccomp
+
+            profile = seccomp.of(self._container.dir)
+        launch.identity(p, process, profile)
+        launch.execute(p, path, process, self._preserve_fds, -1, profile=profile)
         stage.send(p)
         console = -1
         if master is not None:

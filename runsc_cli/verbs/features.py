@@ -44,13 +44,26 @@ def features() -> dict[str, Any]:
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
             "capabilities": [f"CAP_{name}" for name in _CAPABILITIES.split()],
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
-            "seccomp": {"enabled": False},
+            "seccomp": _seccomp(),
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
         },
         "annotations": {"dev.pysc.version": VERSION},
         "potentiallyUnsafeConfigAnnotations": ["dev.pysc."],
+    }
+
+
+def _seccomp() -> dict[str, Any]:
+    from runsc_cli.oci import check_seccomp
+
+    return {
+        "enabled": True,
+        "actions": sorted(set(check_seccomp.ACTIONS) - {"SCMP_ACT_NOTIFY"}),
+        "operators": sorted(check_seccomp.OPERATORS),
+        "archs": ["SCMP_ARCH_X86_64"],
+        "knownFlags": sorted(check_seccomp.FLAGS),
+        "supportedFlags": sorted(check_seccomp.FLAGS),
     }
 
 

@@ -247,6 +247,30 @@ class MaskZero(In):
         return f"args[{self.arg}] without {' '.join(self.named) or hex(self.mask)}"
 
 
+class AtLeast(Rule):
+    """Argument `arg`, all 64 bits of it, is `value` or more, without sign."""
+
+    __slots__ = ("arg", "value")
+
+    def __init__(self, arg: int, value: int) -> None:
+        self.arg = arg
+        self.value = value
+
+    def holds(self, args: Sequence[int]) -> bool:
+        return args[self.arg] >= self.value
+
+    def compile(self, a: Assembler, yes: int, no: int) -> int:
+        low = ARGS + 8 * self.arg
+        equal = a.load(low, a.jump(JGE, self.value & _U32, yes, no))
+        return a.load(low + 4, a.jump(JGT, self.value >> 32, yes, a.jump(JEQ, self.value >> 32, equal, no)))
+
+    def words(self) -> Iterable[In]:
+        return (Equal(self.arg, self.value, width=64),)
+
+    def __str__(self) -> str:
+        return f"args[{self.arg}] >= {self.value:#x}"
+
+
 class AllOf(Rule):
     """Every one of `rules` holds."""
 

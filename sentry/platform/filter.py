@@ -29,6 +29,18 @@ def program(profile: str, network: str = "none") -> bytes:
     return by_number(a, nodes, a.ret(RET_USER_NOTIF), a.ret(RET_ERRNO | ENOSYS), a.ret(RET_ALLOW))
 
 
+def notified(profile: str, network: str = "none") -> frozenset[int]:
+    """The numbers for which the program returns RET_USER_NOTIF, always or depending on arguments; those that no row has are not among them."""
+    from sentry.syscalls.table import ROWS, Denied, Native, leaves
+
+    found = set()
+    for row in ROWS:
+        ends = leaves(row.disposition(profile, network))
+        if any(not isinstance(end, Native) and not (isinstance(end, Denied) and not end.counted) for end in ends):
+            found.add(row.number)
+    return frozenset(found)
+
+
 def surface(profile: str, network: str = "none") -> dict[str, int]:
     """How many system calls reach the host kernel as the workload makes them: always, depending on arguments, not, never."""
     from sentry.syscalls.table import ROWS, Mediated, Native, leaves

@@ -18,6 +18,10 @@ try:
 except ImportError:
     from hashlib import blake2b
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 SOURCES = (
     "syscalls/table.py",
     "syscalls/arguments.py",
@@ -33,14 +37,21 @@ _LARGEST = _HASH + 8 * 4096
 
 def program(profile: str, network: str, directory: str) -> bytes:
     """filter.program(profile, network), with `directory` (of the user's own) as the cache."""
+    base = os.path.dirname(sentry.__file__)
+    sources = [os.path.join(base, name) for name in SOURCES]
+    return cached(f"{profile} {network}".encode(), sources, directory, lambda: _compile(profile, network))
+
+
+def cached(asked: bytes, sources: Sequence[str], directory: str, compile: Callable[[], bytes]) -> bytes:
+    """What `compile` returns, which depends on `asked` and on the modules `sources` alone, with `directory` as the cache."""
     try:
-        stamp = _stamp(profile, network)
+        stamp = _stamp(asked, sources)
     except FileNotFoundError:  # installed without sources
-        return _compile(profile, network)
+        return compile()
     path = os.path.join(directory, f".filter-{stamp.hex()}.bpf")
     found = _read(path, stamp)
     if found is None:
-        found = _compile(profile, network)
+        found = compile()
         _write(directory, path, _seal(found, stamp) + found)
     return found
 
@@ -51,11 +62,10 @@ def _compile(profile: str, network: str) -> bytes:
     return compiled(profile, network)
 
 
-def _stamp(profile: str, network: str) -> bytes:
-    base = os.path.dirname(sentry.__file__)
-    state = blake2b(f"{profile} {network}".encode(), digest_size=_HASH)
-    for name in SOURCES:
-        with open(os.path.join(base, name), "rb", buffering=0) as file:
+def _stamp(asked: bytes, sources: Sequence[str]) -> bytes:
+    state = blake2b(asked, digest_size=_HASH)
+    for name in sources:
+        with open(name, "rb", buffering=0) as file:
             state.update(b"\0" + file.readall())
     return state.digest()
 

@@ -236,13 +236,15 @@ def test_network_none_is_loopback_alone_whatever_the_config_says(runtime):
 @pytest.mark.parametrize(
     ("section", "field", "value"),
     [
-        ("linux", "seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}),
+        ("process", "selinuxLabel", "label"),
+        ("linux", "mountLabel", "label"),
+        ("linux", "intelRdt", {}),
     ],
 )
 def test_what_is_not_applied_is_refused(runtime, section, field, value):
     runtime.config("true")
     spec = json.loads((runtime.bundle / "config.json").read_text())
-    (spec[section] if section else spec)[field] = value
+    spec[section][field] = value
     (runtime.bundle / "config.json").write_text(json.dumps(spec))
     answer = runtime("run", BOX)
     assert answer.returncode == 1

@@ -31,7 +31,6 @@ from runsc_cli.spec import parse
         ("linux.namespaces[0].path", "/proc/1/ns/pid", "linux.namespaces[0].path"),
         ("linux.namespaces", [{"type": "pid"}, {"type": "uts"}], "linux.namespaces"),
         ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}], "linux.namespaces"),
-        ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW"}, "linux.seccomp"),
         ("mounts[7]", {"destination": "/", "options": ["remount", "ro"]}, "mounts[7].options"),
         ("mounts[7]", {"destination": "/a/../b", "type": "tmpfs"}, "mounts[7].destination"),
         ("mounts[7]", FULL["mounts"][7], "mounts[7].uidMappings"),
