@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import compileall
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+import runsc_cli
 from runsc_cli.bytecode import Finder
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def cached(root: Path) -> Path:
 
 
 def test_our_modules_are_found_and_are_like_pythons() -> None:
+    assert compileall.compile_dir(os.path.dirname(runsc_cli.__file__) + "/..", maxlevels=3, quiet=1, rx=re.compile(r"/(\.|tests|benchmarks)"))
     subprocess.run([sys.executable, "-W", "error", "-c", LISTING], check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
 
 
