@@ -53,9 +53,7 @@ sys.exit(code)
 @pytest.mark.parametrize("verb", BUDGET)
 def test_a_verb_imports_what_it_needs_and_no_more(verb: str, store: Store, running: Callable[..., Container]) -> None:
     running()
-    answer = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "--root", store.root, *CALLS[verb]], capture_output=True, text=True, check=False
-    )
+    answer = subprocess.run([sys.executable, "-c", PROGRAM, "--root", store.root, *CALLS[verb]], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert set(answer.stderr.split()) <= EVERY | BUDGET[verb]
 

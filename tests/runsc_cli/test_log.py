@@ -18,9 +18,7 @@ WHEN = "2026-11-24T03:38:30Z"
 
 
 def test_the_text_format_is_logruss() -> None:
-    assert record("error", 'unknown signal "X"', WHEN, json=False) == (
-        f'time="{WHEN}" level=error msg="unknown signal \\"X\\""\n'
-    )
+    assert record("error", 'unknown signal "X"', WHEN, json=False) == (f'time="{WHEN}" level=error msg="unknown signal \\"X\\""\n')
     assert record("error", "bare-word", WHEN, json=False) == f'time="{WHEN}" level=error msg=bare-word\n'
     assert record("error", "", WHEN, json=False) == f'time="{WHEN}" level=error msg=""\n'
 

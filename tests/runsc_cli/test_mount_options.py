@@ -102,9 +102,7 @@ def test_binds() -> None:
 
 
 def test_options_of_the_superblock_have_fsconfigs_names() -> None:
-    assert parse(["sync", "dirsync", "mand", "lazytime", "iversion"]).superblock == (
-        *("sync", "dirsync", "mand", "lazytime", "iversion"),
-    )
+    assert parse(["sync", "dirsync", "mand", "lazytime", "iversion"]).superblock == (*("sync", "dirsync", "mand", "lazytime", "iversion"),)
     assert parse(["sync", "async", "lazytime", "nolazytime"]).superblock == ()
 
 

@@ -65,9 +65,7 @@ PROFILES = {
         *(
             rule(name, "ALLOW", (i, op, value))
             for value, names in ((0, 0), (5, 7), (1 << 32, 14), ((1 << 33) + 3, 21), ((1 << 64) - 1, 28))
-            for i, (name, op) in enumerate(
-                zip(list(NUMBERS)[names : names + 6], ("NE", "LT", "LE", "EQ", "GE", "GT"), strict=True)
-            )
+            for i, (name, op) in enumerate(zip(list(NUMBERS)[names : names + 6], ("NE", "LT", "LE", "EQ", "GE", "GT"), strict=True))
         ),
         rule("ioctl", "ALLOW", (1, "MASKED_EQ", 0xFF00, 0x54FF)),
         rule("mprotect", "ALLOW", (2, "MASKED_EQ", 0, 1)),

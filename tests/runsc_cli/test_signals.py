@@ -25,9 +25,7 @@ def test_zero_probes() -> None:
     assert parse("0") == 0
 
 
-@pytest.mark.parametrize(
-    "text", ["", "SIG", "BADSIG", "65", "-9", "9" * 5000, "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMIN+", "٣", "SIGSIGKILL"]
-)
+@pytest.mark.parametrize("text", ["", "SIG", "BADSIG", "65", "-9", "9" * 5000, "RTMIN+31", "RTMAX-31", "RTMIN-1", "RTMIN+", "٣", "SIGSIGKILL"])
 def test_what_is_no_signal(text: str) -> None:
     with pytest.raises(UnknownSignal):
         parse(text)

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from runsc_cli.state import Container, Store
 
 
-def test_destroy_ends_all_processes_and_leaves_nothing(
-    store: Store, running: Callable[..., Container], spawn: Spawn, cgroup: str
-) -> None:
+def test_destroy_ends_all_processes_and_leaves_nothing(store: Store, running: Callable[..., Container], spawn: Spawn, cgroup: str) -> None:
     sentry, gofer = spawn(), spawn()
     leaf, planned = f"{cgroup}/web", [f"{cgroup}/made", f"{cgroup}/not-yet"]
     os.makedirs(f"{leaf}/made/inside")
@@ -49,7 +47,7 @@ def test_a_cgroup_that_was_only_planned_may_be_somebody_elses(running: Callable[
     with running().lock() as container:
         container.state.cgroups_planned = [f"{cgroup}/used", f"{cgroup}/divided"]
         container.save()
-        destroy(container)
+        destroy(container, print)
     assert stranger.poll() is None
     assert os.path.isdir(f"{cgroup}/divided/below")
     stranger.kill()

@@ -165,9 +165,7 @@ def test_a_value_that_makes_no_sense(path: str, value: Any, error: str | None) -
     assert "\n" not in caught.value.message
 
 
-@pytest.mark.parametrize(
-    "version", ["1.0.0", "1.0.2-dev", "1.0.0-rc5+dev", "1.1.0", "1.2.1", "1.3.0", "1.3.7", "1.0.2+build.5", "1.3.0-rc.1"]
-)
+@pytest.mark.parametrize("version", ["1.0.0", "1.0.2-dev", "1.0.0-rc5+dev", "1.1.0", "1.2.1", "1.3.0", "1.3.7", "1.0.2+build.5", "1.3.0-rc.1"])
 def test_every_version_so_far(version: str) -> None:
     assert parse(changed(DEFAULT, "ociVersion", version)).spec.oci_version == version
 

@@ -29,15 +29,11 @@ def test_the_table(pysc: Pysc, running: Callable[..., Container]) -> None:
     container = running("a-container-with-a-long-name")
     assert container.state.init is not None
     heading, row = pysc("list").out.splitlines()
-    assert heading == (
-        "ID                             PID         STATUS      BUNDLE      CREATED                          OWNER"
-    )
+    assert heading == ("ID                             PID         STATUS      BUNDLE      CREATED                          OWNER")
     owner = getpwuid(os.geteuid()).pw_name
     cells = [container.id, str(container.state.init.pid), "running", "/bundle", container.state.created, owner]
     assert row.split() == cells
-    assert [heading.index(name) for name in ("PID", "STATUS", "BUNDLE", "CREATED", "OWNER")] == [
-        row.index(cell) for cell in cells[1:]
-    ]
+    assert [heading.index(name) for name in ("PID", "STATUS", "BUNDLE", "CREATED", "OWNER")] == [row.index(cell) for cell in cells[1:]]
 
 
 def test_json_has_an_entry_for_each(pysc: Pysc, running: Callable[..., Container]) -> None:

@@ -84,9 +84,7 @@ def test_of_what_was_reaped_before_the_record_is_left(pysc: Pysc, store: Store, 
     assert pysc("wait", "web").out == '{"id":"web","exitStatus":3}\n'
 
 
-def test_a_process_by_its_pid_on_the_host(
-    pysc: Pysc, running: Callable[..., Container], spawn: Spawn, meanwhile: Meanwhile
-) -> None:
+def test_a_process_by_its_pid_on_the_host(pysc: Pysc, running: Callable[..., Container], spawn: Spawn, meanwhile: Meanwhile) -> None:
     container = running()
     init = container.state.init
     assert init is not None
@@ -97,9 +95,7 @@ def test_a_process_by_its_pid_on_the_host(
     assert pysc("wait", "--rootpid", str(init.pid), "web").out == '{"id":"web","exitStatus":137}\n'
 
 
-def test_a_process_by_its_pid_in_the_container(
-    pysc: Pysc, store: Store, pid_namespace: Callable[[], int], meanwhile: Meanwhile
-) -> None:
+def test_a_process_by_its_pid_in_the_container(pysc: Pysc, store: Store, pid_namespace: Callable[[], int], meanwhile: Meanwhile) -> None:
     with store.create("web") as container:
         container.state.init = Process.of(pid_namespace())
         container.state.phase = "running"
