@@ -58,7 +58,7 @@ def check(result: int, what: str) -> int:
 class Mount:
     """One mount of the plan: what, where, how. `describe()` prints it, `attach()` makes it."""
 
-    __slots__ = ("attr_clear", "attr_set", "data", "destination", "fd", "propagation", "recursive", "type")
+    __slots__ = ("attr_clear", "attr_set", "copy_up", "data", "destination", "fd", "propagation", "recursive", "type")
 
     def __init__(
         self,
@@ -71,8 +71,12 @@ class Mount:
         attr_clear: int = 0,
         propagation: int = 0,
         recursive: bool = False,
+        copy_up: bool = False,
     ) -> None:
-        """`fd`: a detached mount made before (binds, proc, mqueue), else one of `type` is made here with `data` options."""
+        """`fd`: a detached mount made before (binds, proc, mqueue), else one of `type` is made here with `data` options.
+
+        `copy_up`: a tmpfs that starts with what it hides.
+        """
         self.type = type
         self.destination = destination
         self.fd = fd
@@ -81,6 +85,7 @@ class Mount:
         self.attr_clear = attr_clear
         self.propagation = propagation
         self.recursive = recursive
+        self.copy_up = copy_up
 
     def describe(self) -> str:
         return f"{self.type} on {self.destination} {','.join(self.data)} attr=+{self.attr_set:#x}-{self.attr_clear:#x}"
@@ -90,6 +95,8 @@ class Mount:
         what = f"mount {self.type} on {self.destination!r}"
         if self.type == "overlay":
             fd, self.fd = overlay(self.fd, what), -1
+        elif self.type == "tmpfs":
+            fd = self._tmpfs(root, what)
         else:
             fd = self.fd if self.fd >= 0 else new_filesystem(self.type, self.data, what)
         try:
@@ -110,6 +117,21 @@ class Mount:
             os.close(fd)
             self.fd = -1
 
+    def _tmpfs(self, root: int, what: str) -> int:
+        """A detached tmpfs; unless the config says otherwise its mode is that of the directory which it hides, as with runc."""
+        hidden = below(root, self.destination, O_PATH | O_DIRECTORY)
+        if hidden < 0:
+            return new_filesystem("tmpfs", self.data, what)
+        try:
+            mode = () if any(option.startswith("mode=") for option in self.data) else (f"mode={os.fstat(hidden).st_mode & 0o7777:o}",)
+            fd = new_filesystem("tmpfs", (*self.data, *mode), what)
+            if self.copy_up:
+                from gofer import copyup  # loaded already: the command line has seen that it is asked for
+
+                copyup.copy(hidden, fd, what)
+            return fd
+        finally:
+            os.close(hidden)
 
     def share(self) -> None:
         """Make it shared once more, as root of the tree has it now: in a locked copy of the mount namespace it is a slave."""

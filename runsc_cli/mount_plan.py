@@ -88,6 +88,8 @@ def mounts(
         if mount.type == "tmpfs":
             data += _inodes(data, spec)
         data = (*_source(mount), *data)
+        if options.tmpcopyup:
+            from gofer import copyup  # noqa: F401  # the gofer, which uses it, may be unable to read our files
         planned.append(
             Mount(
                 mount.type if mount.type == "sysfs" else kind,
@@ -97,6 +99,7 @@ def mounts(
                 attr_set=options.attr_set,
                 attr_clear=options.attr_clear,
                 propagation=options.propagation,
+                copy_up=options.tmpcopyup,
             )
         )
     return planned

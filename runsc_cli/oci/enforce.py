@@ -55,8 +55,6 @@ def _mounts(spec: Spec) -> None:
         options = mount_options.parse(mount.options)
         if options.flags & MS_REMOUNT:
             raise SpecError(f"mounts[{i}].options", "remount is not supported: give the options to the mount itself")
-        if options.tmpcopyup:
-            raise SpecError(f"mounts[{i}].options", "tmpcopyup is not supported yet: leave it out")
         if ".." in mount.destination.split("/"):
             raise SpecError(f"mounts[{i}].destination", f"{mount.destination!r} contains '..': write the path without")
         if mount.type == "proc" and not options.bind and [part for part in mount.destination.split("/") if part not in ("", ".")] != ["proc"]:
