@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 MAXSYMLINKS = 40
 """include/linux/namei.h"""
 
+_MAX_TRIES = 1000
 _STEP = O_PATH | O_NOFOLLOW
 _SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 _ST_NOSYMFOLLOW = 0x2000
@@ -51,7 +52,7 @@ _ST_NOSYMFOLLOW = 0x2000
 class _Walk:
     """One walk. Owns `here`, the directory reached so far, and `found`, the object of the last component, if it exists."""
 
-    __slots__ = ("_creating", "_opened", "_root", "_root_id", "found", "here", "last", "links", "resolve", "task")
+    __slots__ = ("_creating", "_opened", "_root", "_root_id", "_root_met", "found", "here", "last", "links", "resolve", "task")
 
     def __init__(self, task: Task, directory: int, resolve: int, creating: bool = False) -> None:
         """`creating`: the open has O_CREAT, for which a trailing slash is an error."""
@@ -65,6 +66,8 @@ class _Walk:
         self._root = os.dup(directory) if resolve & _SCOPED else task.root()
         self.here = os.dup(directory)
         self._root_id = self._identity(self._root)
+        self._root_met = bool(resolve & _SCOPED)
+        """Whether the kernel has looked at the root by now: it does when it needs it, set_root()."""
 
     def close(self) -> None:
         for fd in (self._root, self.here, self.found):
@@ -97,6 +100,7 @@ class _Walk:
         if path[:1] == b"/":
             if self.resolve & RESOLVE_BENEATH:
                 raise OSError(errno.EXDEV, "RESOLVE_BENEATH")
+            self._root_met = True
             self._enter(os.dup(self._root))
         todo = _components(path)
         while todo and self.found < 0:
@@ -145,13 +149,26 @@ class _Walk:
         return False
 
     def _up(self) -> None:
-        if self._identity(self.here) == self._root_id:
-            if self.resolve & RESOLVE_BENEATH:
-                raise OSError(errno.EXDEV, "RESOLVE_BENEATH")
-            return
-        fd = self._step(b"..", O_PATH | O_DIRECTORY)
+        self._root_met = True
+        if self._identity(self.here) != self._root_id:
+            fd = self._step(b"..", O_PATH | O_DIRECTORY)
+        elif self.resolve & RESOLVE_BENEATH:
+            raise OSError(errno.EXDEV, "RESOLVE_BENEATH")
+        else:
+            fd = self._stay()
         self._cross(fd)
         self._enter(fd)
+
+    def _stay(self) -> int:
+        """At the root, where ".." leads to the root itself, or to what is mounted on it."""
+        fd = -errno.EAGAIN
+        tries = 0
+        while fd == -errno.EAGAIN and tries < _MAX_TRIES:  # somebody on this machine renames or mounts
+            fd = lib.openat2_raw(self.here, b"..", O_PATH | O_DIRECTORY, 0, RESOLVE_IN_ROOT)
+            tries += 1
+        if fd < 0:
+            raise OSError(-fd, "walk")
+        return int(fd)
 
     def _cross(self, fd: int) -> None:
         """RESOLVE_NO_XDEV. Closes `fd` when it raises."""
@@ -185,6 +202,9 @@ class _Walk:
         if text[:1] == b"/":
             if self.resolve & RESOLVE_BENEATH:
                 raise OSError(errno.EXDEV, "RESOLVE_BENEATH")
+            if self.resolve & RESOLVE_NO_XDEV and not self._root_met:  # nd_jump_root(): no mount is the one of a root not looked at
+                raise OSError(errno.EXDEV, "RESOLVE_NO_XDEV")
+            self._root_met = True
             self._cross(root := os.dup(self._root))
             self._enter(root)
         todo.extend(_components(text))

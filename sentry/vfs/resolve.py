@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 from os import close
 
-from sentry.abi import AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT
+from sentry.abi import AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS
 from sentry.platform._native import ffi, lib
 from sentry.vfs import namei
 
@@ -22,17 +22,24 @@ if TYPE_CHECKING:
     from sentry.task import Task
 
 
-def start(task: Task, dirfd: int, path: bytes, resolve: int = 0) -> tuple[int, int]:
-    """Where the walk of `path` starts: (directory, RESOLVE_* flag). The directory is ours to close unless it is kernel.root.
+_WALK = (lib.WALK, -errno.EAGAIN)
+"""Results that say that a walk is needed. EAGAIN is said of a lease (fcntl(2)), but also where anybody on the machine renamed or mounted
+while a ".." was taken in one step: a walk takes it alone, so what says EAGAIN then is the lease."""
 
-    `resolve`: the caller's own RESOLVE_* flags.
+
+def start(task: Task, dirfd: int, path: bytes, resolve: int = 0) -> tuple[int, int]:
+    """Where the walk of `path` starts: (directory, RESOLVE_* flags). The directory is ours to close unless it is kernel.root.
+
+    `resolve`: the caller's own RESOLVE_* flags. The root of a caller after chroot(2) may lie below the directory. What stops ".." there is
+    the walk alone, so no ".." may be taken in one step, nor a link, which may have one.
     """
+    kernel = task.kernel
     if path[:1] == b"/" and not resolve & RESOLVE_IN_ROOT:
-        kernel = task.kernel
         return (task.root() if kernel.chrooted else kernel.root), RESOLVE_IN_ROOT
     if not path:
         raise OSError(errno.ENOENT, "empty path")
-    return (task.cwd() if dirfd == AT_FDCWD else task.path_fd(dirfd)), RESOLVE_BENEATH
+    how = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS if kernel.chrooted else RESOLVE_BENEATH
+    return (task.cwd() if dirfd == AT_FDCWD else task.path_fd(dirfd)), how
 
 
 def open_at(task: Task, dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
@@ -47,10 +54,10 @@ def open_at(task: Task, dirfd: int, path: bytes, flags: int, mode: int = 0, reso
         task.check()
         if resolve:
             return _open_restricted(task, directory, path, flags, mode, resolve, how)
-        fd = lib.open_beneath(directory, path, flags, mode, how, task.opened)
+        fd = _beneath(task, directory, path, flags, mode, how)
         if fd >= 0:
             return task.kernel.proc.admit(task, fd, flags) if task.opened.dev == task.kernel.proc.dev else fd
-        if fd != lib.WALK:
+        if fd not in _WALK:
             raise OSError(-fd, "open")
         return namei.open_walking(task, directory, path, flags, mode)
     finally:
@@ -66,14 +73,19 @@ def open_pointer(task: Task, dirfd: int, addr: int, flags: int, mode: int) -> in
     fd = task.tried
     if fd == lib.NOT_TRIED:
         task.assume()
-        fd = lib.open_name(
-            task.listener, task.id, task.tid, dirfd, addr, kernel.root, kernel.procfd, flags, mode, task.path, task.opened
-        )
+        fd = lib.open_name(task.listener, task.id, task.tid, dirfd, addr, kernel.root, kernel.procfd, flags, mode, task.path, task.opened)
     if fd >= 0:
         return kernel.proc.admit(task, fd, flags) if task.opened.dev == kernel.proc.dev else int(fd)
-    if fd == lib.WALK:
+    if fd in _WALK:
         return open_at(task, dirfd, ffi.string(task.path), flags, mode)
     raise OSError(-fd, "open")
+
+
+def _beneath(task: Task, directory: int, path: bytes, flags: int, mode: int, how: int) -> int:
+    """`path` in one step: a descriptor, -errno or what is in _WALK. `how`: of start(), and the caller's own RESOLVE_* flags."""
+    if task.kernel.chrooted and how & RESOLVE_BENEATH and how & RESOLVE_NO_SYMLINKS and b".." in path:
+        return int(lib.WALK)
+    return int(lib.open_beneath(directory, path, flags, mode, how, task.opened))
 
 
 def _open_restricted(task: Task, directory: int, path: bytes, flags: int, mode: int, resolve: int, how: int) -> int:
@@ -81,11 +93,11 @@ def _open_restricted(task: Task, directory: int, path: bytes, flags: int, mode: 
     if resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT):
         if resolve & RESOLVE_BENEATH and path[:1] == b"/":
             raise OSError(errno.EXDEV, "absolute path with RESOLVE_BENEATH")
-        how = 0
-    fd = lib.open_beneath(directory, path, flags, mode, how | resolve, task.opened)
+        how = 0  # the directory is the root
+    fd = _beneath(task, directory, path, flags, mode, how | resolve)
     if fd >= 0:
         return task.kernel.proc.admit(task, fd, flags) if task.opened.dev == task.kernel.proc.dev else fd
-    if fd != lib.WALK:
+    if fd not in _WALK:
         raise OSError(-fd, "openat2")
     return namei.open_walking(task, directory, path, flags, mode, resolve)
 

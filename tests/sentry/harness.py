@@ -32,8 +32,8 @@ from runsc_cli.oci.mappings import Mappings
 from sentry import boot
 from sentry.abi import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
 from sentry.devices import DEFAULT
+from sentry.platform import _native, wire
 from sentry.platform import filter as filters
-from sentry.platform import wire
 from sentry.syscalls.table import MEDIATED, ROWS
 from tests.sentry import guest
 from tests.sentry.guest import KERNEL_ADDRESS, UNMAPPED, Buffer, Caller
@@ -58,6 +58,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: object) -> Any:
         if isinstance(obj, ModuleType):
             return importlib.import_module, (obj.__name__,)
+        if obj is _native.lib or obj is _native.ffi:
+            return getattr, (_native, "lib" if obj is _native.lib else "ffi")
         if isinstance(obj, FunctionType) and not obj.__module__.startswith(_BY_REFERENCE) and obj.__module__ not in sys.stdlib_module_names:
             names = _names(obj.__code__)
             used = {name: value for name, value in obj.__globals__.items() if name in names}
@@ -152,17 +154,19 @@ class _Container:
         """Everything from the first fork to the last process's end."""
         options = self._options
         program = filters.program(self._profile, options.network) if self._profile else b""
-        task = {
-            "body": body,
-            "setup": options.setup,
-            "program": program,
-            "uid": options.uid,
-            "dumpable": options.dumpable,
-            "chroot": options.chroot,
-            "no_new_privs": options.no_new_privs,
-        }
+        task = _ship(
+            {
+                "body": body,
+                "setup": options.setup,
+                "program": program,
+                "uid": options.uid,
+                "dumpable": options.dumpable,
+                "chroot": options.chroot,
+                "no_new_privs": options.no_new_privs,
+            }
+        )
         try:
-            init, proc = self._start(_ship(task))
+            init, proc = self._start(task)
             root, made = self._build(init, proc)
             wire.send(self._guest, {"built": True}, [made[2]])
             if self._profile:

@@ -22,6 +22,7 @@ from sentry.abi import (
     MS_NOSYMFOLLOW,
     MS_REMOUNT,
     O_TMPFILE,
+    PR_SET_PDEATHSIG,
     RESOLVE_BENEATH,
     RESOLVE_CACHED,
     RESOLVE_IN_ROOT,
@@ -29,6 +30,7 @@ from sentry.abi import (
     RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
 )
+from sentry.platform._native import lib
 from tests.sentry.harness import KERNEL_ADDRESS, UNMAPPED, Buffer, alone, both
 from tests.sentry.syscalls.names import BASE_PATHS, PATHS, prepare
 
@@ -748,6 +750,32 @@ def test_a_waiting_open_ends_with_its_caller() -> None:
 
 
 # ---- what else an open may meet ----
+
+
+@pytest.mark.parametrize("chroot", [False, True])
+def test_renames_elsewhere_are_not_seen(chroot: bool) -> None:
+    """openat2(2) with RESOLVE_BENEATH or IN_ROOT says EAGAIN at ".." when anybody renames: it is ours to bear, not the caller's."""
+
+    def before() -> None:
+        os.mkdir("/tmp/elsewhere")
+        if os.fork() == 0:
+            lib.prctl_(PR_SET_PDEATHSIG, 9, 0, 0, 0)
+            os.chdir("/tmp/elsewhere")
+            os.mkdir("a")
+            while True:
+                os.rename("a", "b")
+                os.rename("b", "a")
+
+    def body(k: Caller) -> dict[int, int]:
+        found: dict[int, int] = {}
+        base = b"" if chroot else b"base/"
+        for path in (b"a/" + b"../a/" * 8, b"../" + base + b"a", k.base + b"/" + b"../" * 8 + (b"" if chroot else b"work/base/") + b"a"):
+            for _ in range(2000):
+                result = k.quiet("openat", AT_FDCWD, path, WRONLY)
+                found[result] = found.get(result, 0) + 1
+        return found
+
+    assert alone(body, lambda base: os.mkdir(base + "/a"), setup=before, chroot=chroot).value == {-errno.EISDIR: 6000}
 
 
 @pytest.mark.parametrize("path", [b"file", b"/work/base/file", b"../base/file", b"to_file", b"/proc/self/cwd/file"])
