@@ -39,9 +39,9 @@ def no_new_privs(request: pytest.FixtureRequest) -> bool:
 
 @pytest.mark.parametrize("profile", ["standard", "strict"])
 def test_what_it_denies_does_not_reach_the_sentry(pysc: Pysc, bundle: Bundles, profile: str, no_new_privs: bool) -> None:
-    box = made(bundle, "mkdir /tmp/a; ls /tmp; echo $?", without("mkdir", "mkdirat", errnoRet=28), noNewPrivileges=no_new_privs)
+    box = made(bundle, "mkdir /tmp/a; ls -d /tmp/a; echo $?", without("mkdir", "mkdirat", errnoRet=28), noNewPrivileges=no_new_privs)
     done = pysc("--debug", "--profile", profile, "run", "-b", box, pysc.id)
-    assert done.out == "0\n", done
+    assert done.out == "1\n", done
     assert "No space left on device" in done.err
     assert "mkdir " not in done.err.partition("mediated")[2]
 
