@@ -15,6 +15,8 @@ from containers import requires
 from workloads import native
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from containers import Done
     from workloads import Sandbox
 
@@ -144,8 +146,10 @@ class Tree:
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory, long: bool) -> Tree:
-    return Tree(tmp_path_factory.mktemp("coreutils") / "work", *(LONG if long else SHORT))
+def tree(tmp_path_factory: pytest.TempPathFactory, long: bool) -> Iterator[Tree]:
+    directory = tmp_path_factory.mktemp("coreutils")
+    yield Tree(directory / "work", *(LONG if long else SHORT))
+    shutil.rmtree(directory)  # pytest would keep it for three runs
 
 
 def test_a_tree_is_copied_packed_searched_and_changed_as_natively(sandbox: Sandbox, tree: Tree) -> None:
