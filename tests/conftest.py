@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 _passed = pytest.StashKey[bool]()
 
 
+def _close_inherited() -> None:
+    """What whoever started the tests has left open would be in every container of theirs. Python's own descriptors are not inheritable."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        try:
+            if fd > 2 and os.get_inheritable(fd):
+                os.close(fd)
+        except OSError:
+            continue  # the listing's own
+
+
+_close_inherited()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the workloads in their full size, in every sandbox")
     parser.addoption("--every-step", action="store_true", help="kill at every step of every verb (test_killed.py): hours")
