@@ -15,6 +15,7 @@ from gofer import server
 from runsc_cli import launch
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices, leaf
+from runsc_cli.control import SOCKET
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, strerror
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
@@ -56,8 +57,6 @@ if TYPE_CHECKING:
     from runsc_cli.oci.model import Spec
     from runsc_cli.options import Options
     from runsc_cli.state import Container
-
-CONTROL = "control.sock"
 
 _PATIENCE = 60
 """Seconds that an answer of the sentry may take: milliseconds, unless the machine is very busy or somebody has stopped it."""
@@ -478,7 +477,7 @@ class Creation:
     def _listen(self) -> wire.Socket:
         sock = wire.listener()
         # by a short name: a container's directory may be longer than sun_path
-        sock.bind(f"/proc/self/fd/{self.container.fd}/{CONTROL}")
+        sock.bind(f"/proc/self/fd/{self.container.fd}/{SOCKET}")
         sock.listen(16)
         return sock
 
@@ -603,6 +602,8 @@ def start(container: Container, warn: Callable[[str], None]) -> None:
         raise HasStopped
     if status == RUNNING:
         raise AlreadyRunning
+    if status != CREATED:
+        raise PyscError(f"cannot start a container in the {status} state")
     later = None
     if os.path.exists(container.path(HOOKS_FILE)):
         from runsc_cli import hooks

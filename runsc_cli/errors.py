@@ -14,6 +14,7 @@ letter; the others are lower case, without a full stop, with the value and what 
     |   +-- NotRunning              "container not running"
     |   +-- AlreadyRunning          "cannot start an already running container"
     |   +-- HasStopped              "cannot start a container that has stopped"
+    |   +-- NotPaused               "container not paused"
     |   +-- NotStopped              "cannot delete container ID that is not stopped: STATUS"
     +-- Locked                      another command holds the container's lock and does not finish
     +-- StateDamaged                state.json cannot be read
@@ -88,6 +89,11 @@ class AlreadyRunning(BadState):
 class HasStopped(BadState):
     def __init__(self) -> None:
         super().__init__("cannot start a container that has stopped")
+
+
+class NotPaused(BadState):
+    def __init__(self) -> None:
+        super().__init__("container not paused")
 
 
 class NotStopped(BadState):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Containers: TypeAlias = "list[Container]"  # Store.list() hides the builtin where it is needed
 
-CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped"
+CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
 STATE_FILE = "state.json"
 HOOKS_FILE = "hooks.json"
@@ -162,12 +162,17 @@ class Container:
         return f"{self.dir}/{name}"
 
     def status(self) -> str:
-        """creating, created, running or stopped, by what the kernel says now."""
+        """creating, created, running, paused or stopped, by what the kernel says now."""
         state = self.state
         if state.phase == CREATING:
             return CREATING if state.creator is not None and state.creator.alive() else STOPPED
         if state.init is None or not state.init.alive():
             return STOPPED
+        if state.cgroups:
+            from runsc_cli.freezer import frozen
+
+            if frozen(state.cgroups):
+                return PAUSED
         return RUNNING if state.phase == CREATED and self._was_let_go() else state.phase
 
     def _was_let_go(self) -> bool:

@@ -69,7 +69,7 @@ def run(sock: wire.Socket) -> None:
 class Sentry:
     """The main thread: control requests, and whether init and gofer still live. Listeners have threads of their own."""
 
-    __slots__ = ("_control", "_dispatcher", "_gofer", "_init", "_kernel", "_sock")
+    __slots__ = ("_control", "_dispatcher", "_gofer", "_holds", "_init", "_kernel", "_sock")
 
     def __init__(self, sock: wire.Socket, message: dict[str, Any], given: dict[str, int]) -> None:
         self._sock = sock
@@ -96,7 +96,7 @@ class Sentry:
         for name in ("empty", "mnt"):
             os.close(given[name])
         credentials = CredentialCache(procfd, message["no_new_privs"])
-        holds = Holds(credentials, self._enter_thread)
+        self._holds = holds = Holds(credentials, self._enter_thread)
         proc = Proc(given["root"], procfd, message, given)
         self._kernel = Kernel(
             root=given["root"],
@@ -172,6 +172,9 @@ class Sentry:
             wire.send(sock, {"ok": True})
         elif op == "settled":
             self._kernel.credentials.settled()
+            wire.send(sock, {"ok": True})
+        elif op == "restart":
+            self._holds.restart()
             wire.send(sock, {"ok": True})
         elif op == "report":
             wire.send(sock, self._report())

@@ -4,7 +4,8 @@ A FIFO opened before its other end, a connect to a slow peer: the kernel's own b
 (the GIL is released), and its result is the reply. The caller sits in a killable sleep meanwhile, which signals
 do not end; so while anything is held one thread looks, every 10 ms, at the signals of the held callers. A
 deliverable signal interrupts our call (SIGUSR1, EINTR) and the caller gets ERESTARTSYS: the kernel runs its handler
-and restarts the call or returns EINTR, by SA_RESTART. A caller that died is treated alike, without a reply.
+and restarts the call or returns EINTR, by SA_RESTART. A caller that died is treated alike, without a reply; and so are all while
+the container freezes (runsc_cli/freezer.py).
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ MAX_HOLDS = 512
 """Threads that may wait at once; beyond it a call fails with ENOMEM, as it may on Linux."""
 
 class _Hold:
-    __slots__ = ("done", "ready", "reply", "thread")
+    __slots__ = ("done", "ready", "reply", "restart", "thread")
 
     def __init__(self, reply: HeldReply, ready: Callable[[], bool]) -> None:
         self.reply = reply
         self.ready = ready
         self.thread = 0
         self.done = False
+        self.restart = False
+        """The caller gets ERESTARTSYS whether or not a signal waits for it."""
 
 
 class Holds:
@@ -80,6 +83,12 @@ class Holds:
         start_new_thread(self._wait, (hold, creds, call, deliver, fd))
         return HELD
 
+    def restart(self) -> None:
+        """Send back all that wait now. Right only while they are being frozen: the kernel then makes the calls again, later."""
+        with self._lock:
+            for hold in self._holds:
+                hold.restart = True
+
     def _wait(self, hold: _Hold, creds: Credentials, call: Callable[[], int], deliver: Deliver, fd: int) -> None:
         reply = hold.reply
         try:
@@ -88,7 +97,7 @@ class Holds:
             hold.thread = get_ident()
             result = -errno.EINTR
             while result == -errno.EINTR and reply.waiting():
-                result = -ERESTARTSYS if reply.signalled() else call()
+                result = -ERESTARTSYS if hold.restart or reply.signalled() else call()
             hold.done = True
             deliver(reply, result, fd)
         except OSError as e:
@@ -111,7 +120,7 @@ class Holds:
                     return
                 held = list(self._holds)
             for hold in held:
-                if hold.thread and not hold.done and (not hold.reply.waiting() or hold.reply.signalled() or hold.ready()):
+                if hold.thread and not hold.done and (not hold.reply.waiting() or hold.restart or hold.reply.signalled() or hold.ready()):
                     with self._lock:  # a thread that is still in the set has not ended
                         if hold in self._holds:
                             signals.thread_kill(hold.thread, signals.SIGUSR1)

@@ -10,12 +10,13 @@ import os
 
 from runsc_cli import launch
 from runsc_cli.cgroups import leaf
-from runsc_cli.container import CONTROL, NAMESPACES, reason, write_pid_file
+from runsc_cli.container import NAMESPACES, reason, write_pid_file
+from runsc_cli.control import ask
 from runsc_cli.errors import PyscError
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
-from runsc_cli.state import CREATED, RUNNING, SECCOMP_FILE, STOPPED
+from runsc_cli.state import CREATED, PAUSED, RUNNING, SECCOMP_FILE, STOPPED
 from sentry.abi import CLONE_NEWUSER, CLONE_PARENT, PR_SET_NAME, PR_SET_PDEATHSIG
-from sentry.platform import signals, wire
+from sentry.platform import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from runsc_cli.options import Options
     from runsc_cli.state import Container
 
-_PATIENCE = 10  # seconds; the sentry answers in less than a millisecond, unless somebody has stopped it
 _NS_FILES = {"cgroup": "cgroup", "ipc": "ipc", "mount": "mnt", "network": "net", "pid": "pid", "time": "time", "uts": "uts"}
 
 
@@ -33,7 +33,9 @@ def run(options: Options, args: list[str], context: Context) -> int:
     status = container.status()
     if status == STOPPED:
         raise PyscError("cannot exec in a stopped container")
-    if status not in (CREATED, RUNNING):
+    if status == PAUSED and not options["ignore_paused"]:
+        raise PyscError("cannot exec in a paused container (use --ignore-paused to override)")
+    if status not in (CREATED, RUNNING, PAUSED):
         raise PyscError(f"cannot exec in a {status} container")
     from runsc_cli.exec_process import of
 
@@ -159,18 +161,7 @@ class Execution:
         self.stage.fork(p, clone)
 
     def _attach(self, listener: int) -> None:
-        sock = wire.listener()
-        sock.settimeout(_PATIENCE)
-        directory = os.open(self._container.dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            sock.connect(f"/proc/self/fd/{directory}/{CONTROL}")
-            wire.send(sock, {"op": "attach"}, [listener])
-            answer, _ = wire.recv(sock)
-        except (OSError, wire.Closed) as e:
-            raise PyscError(f"the container's sentry does not answer ({e}): it may be ending") from None
+            ask(self._container, {"op": "attach"}, [listener])
         finally:
-            os.close(directory)
             os.close(listener)
-            sock.close()
-        if "error" in answer:
-            raise PyscError(f"sentry: {answer['error']}")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from runsc_cli.errors import NotRunning, StateDamaged
 from runsc_cli.members import foreign_cgroup, signal_all
+from runsc_cli.process import SIGKILL
 from runsc_cli.signals import parse
-from runsc_cli.state import CREATED, RUNNING, STATE_FILE
+from runsc_cli.state import CREATED, PAUSED, RUNNING, STATE_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +27,15 @@ def run(options: Options, args: list[str], context: Context) -> int:
         signal_all(container.state, signal)
         return 0
     init = container.state.init
-    if init is None or container.status() not in (CREATED, RUNNING):
+    status = container.status()
+    if init is None or status not in (CREATED, RUNNING, PAUSED):
         raise NotRunning
     try:
         init.send(signal)
     except ProcessLookupError:
         raise NotRunning from None
+    if signal == SIGKILL and status == PAUSED:  # a frozen task of version 1 dies once it runs again
+        from runsc_cli.freezer import thaw
+
+        thaw(container.state.cgroups)
     return 0
