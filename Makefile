@@ -7,11 +7,12 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # A static path file: the import hook that setuptools would install instead costs every command 11 ms.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help demo test lint bench bench-quick clean
+.PHONY: help demo test test-kill lint bench bench-quick clean
 
 help:
 	@echo 'make demo         set up, then run a container and a sandboxed command, and show what the sentry did'
 	@echo 'make test         set up, then run all tests'
+	@echo 'make test-kill    SIGKILL at every step of every verb, to each process: an hour'
 	@echo 'make lint         lint, types, layers'
 	@echo 'make bench        pysc beside native, runc, crun and runsc: table, JSON and plot in benchmarks/results'
 	@echo 'make bench-quick  the same with few repetitions'
@@ -22,6 +23,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-kill: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest --every-step tests/integration/test_killed.py $(ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(VENV)/bin/ruff check

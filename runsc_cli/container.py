@@ -18,7 +18,7 @@ from runsc_cli.cgroups import devices, leaf
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, strerror
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
-from runsc_cli.state import CREATED, RUNNING, STOPPED
+from runsc_cli.state import CREATED, FIFO, RUNNING, STOPPED
 from runsc_cli.teardown import destroy
 from sentry.abi import (
     CLONE_NEWCGROUP,
@@ -56,8 +56,10 @@ if TYPE_CHECKING:
     from runsc_cli.options import Options
     from runsc_cli.state import Container
 
-FIFO = "exec.fifo"
 CONTROL = "control.sock"
+
+_PATIENCE = 60
+"""Seconds that an answer of the sentry may take: milliseconds, unless the machine is very busy or somebody has stopped it."""
 
 NAMESPACES = {
     "cgroup": CLONE_NEWCGROUP,
@@ -193,7 +195,7 @@ class Creation:
         """Everything up to the stage waiting on the FIFO. `view`: the root of a `do` in place of a rootfs."""
         tty = spec.process.terminal
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2))
+        self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2), preserve_fds)
         os.close(null)
         state = self.container.state
         state.sentry = Process.of(self.sentry_pid)
@@ -231,15 +233,20 @@ class Creation:
 
     def _join_cgroup(self, spec: Spec) -> None:
         if self.context.options["ignore_cgroups"]:
+            self.container.save()
             return
         from runsc_cli.cgroups import driver
 
-        assert self.stage is not None
         self.cgroup = driver.plan(spec.linux.cgroups_path, self.container.id, spec.linux.resources)
-        # Into the state only once they are known to be ours: a teardown kills whatever is in them. A creation that is
-        # killed in between leaves empty directories, which harm nobody.
-        self.cgroup.create()
-        self.container.state.cgroups = list(self.cgroup.paths.values())
+        # Among those whose members a teardown kills only once they are known to be ours.
+        state = self.container.state
+        state.cgroups_planned = list(self.cgroup.paths.values())
+        self.container.save()
+        try:
+            self.cgroup.create()
+            state.cgroups = list(self.cgroup.paths.values())
+        finally:
+            state.cgroups_planned = []
         self.container.save()
 
     def _enter_namespaces(self, spec: Spec) -> tuple[int, dict[int, int]]:
@@ -432,10 +439,13 @@ class Creation:
         return f"start the sentry: {answer['error']}" if "error" in answer else ""
 
     def _expect_ok(self, what: str) -> None:
+        self._sentry_sock.settimeout(_PATIENCE)
         try:
             answer, _ = wire.recv(self._sentry_sock)
         except wire.Closed:
             raise PyscError(f"{what}: it ended early; --debug shows why") from None
+        except TimeoutError:
+            raise PyscError(f"{what}: no answer within {_PATIENCE} seconds") from None
         if "error" in answer:
             raise PyscError(f"{what}: {answer['error']}")
 
@@ -511,8 +521,9 @@ class Creation:
             self.warn(f"denied {kind} {what} ({count} times)")
 
     def report(self) -> dict[str, Any]:
-        """What the sentry has counted; empty when it is gone."""
+        """What the sentry has counted; empty when it is gone, or has nothing to say for a while."""
         try:
+            self._sentry_sock.settimeout(_PATIENCE)
             wire.send(self._sentry_sock, {"op": "report"})
             return wire.recv(self._sentry_sock)[0]
         except (wire.Closed, OSError):
@@ -572,9 +583,9 @@ def start(container: Container) -> None:
         os.write(fd, b"0")
     finally:
         os.close(fd)
-    os.unlink(path)
     container.state.phase = RUNNING
     container.save()
+    os.unlink(path)
 
 
 def create(context: Context, options: Options, id: str) -> Creation:
@@ -588,7 +599,7 @@ def create(context: Context, options: Options, id: str) -> Creation:
         for warning in loaded.warnings:
             creation.warn(warning)
         creation.describe(loaded.spec, bundle)
-        creation.run(loaded.spec, bundle, int(options["preserve_fds"] or 0))
+        creation.run(loaded.spec, bundle, launch.preserved_fds(options))
 
     return _create(context, id, work)
 
@@ -664,8 +675,27 @@ def hand_over_console(creation: Creation, options: Options) -> None:
 
 
 def write_pid_file(path: str, pid: int) -> None:
-    """The pid, decimal, without a newline; by rename, so that a reader never sees half of it."""
-    new = f"{path}.{os.getpid()}.tmp"
-    with open(new, "w") as f:
-        f.write(str(pid))
-    os.rename(new, path)
+    """The pid, decimal, without a newline. The file comes into being whole, or not at all: open(2), O_TMPFILE."""
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except OSError as e:
+        if e.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # a file system without it, such as NFS
+            raise HostError("open", path, e) from None
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(fd, str(pid).encode())
+        if not os.fstat(fd).st_nlink:
+            _unlink(path)
+            # with a directory descriptor, though it is not looked at: else this is link(2), which does not follow
+            os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+    except OSError as e:
+        raise HostError("write", path, e) from None
+    finally:
+        os.close(fd)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

@@ -20,7 +20,9 @@ from sentry.abi import (
     MS_BIND,
     O_CLOEXEC,
     O_CREAT,
+    O_DIRECTORY,
     O_NOCTTY,
+    O_PATH,
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAP_AMBIENT_RAISE,
@@ -29,6 +31,7 @@ from sentry.abi import (
     PR_SET_KEEPCAPS,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    RESOLVE_NO_MAGICLINKS,
     SECCOMP_FILTER_FLAG_NEW_LISTENER,
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
     SECCOMP_SET_MODE_FILTER,
@@ -37,13 +40,30 @@ from sentry.abi import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.oci.model import Process
+    from runsc_cli.options import Options
 
 _CAP_HEADER = struct.pack("<II", 0x20080522, 0)
 _TIOCSCTTY, _TIOCSWINSZ, _TIOCSPTLCK, _TIOCGPTPEER = 0x540E, 0x5414, 0x40045431, 0x5441
 _SIOCSIFFLAGS = 0x8914
 _SIG_SETMASK, _SIGCHLD = 2, 17
 _CLOSE_RANGE_CLOEXEC = 4
+_MOST_PRESERVED = 240  # below a number that runsc_cli/cgroups/leaf.py uses in the stage
 _AF_INET, _SOCK_DGRAM, _IFF_UP, _IFF_RUNNING = 2, 2, 1, 64
+
+
+def preserved_fds(options: Options) -> int:
+    """--preserve-fds: how many of the caller's descriptors from 3 on go to the workload. Raises PyscError where one is missing."""
+    count = int(options["preserve_fds"] or 0)
+    if not 0 <= count <= _MOST_PRESERVED:
+        raise PyscError(f"--preserve-fds {count}: a number from 0 to {_MOST_PRESERVED} is needed")
+    for fd in range(3, 3 + count):
+        try:
+            given = os.get_inheritable(fd)  # our own ones are not
+        except OSError:
+            given = False
+        if not given:
+            raise PyscError(f"--preserve-fds {count}: descriptor {fd} is not open")
+    return count
 
 
 def loopback_up(p: Program) -> None:
@@ -120,27 +140,38 @@ class Cwd:
 
     Both are tried before the filter, for the sentry cannot read the stage's memory, which is not dumpable. credentials(7):
     without the file system uid 0 the capabilities that override permissions count for nothing.
+
+    Never by a magic link: the container may have made the path one to /proc/self/fd/N, of the stage (CVE-2024-21626).
     """
 
     __slots__ = ("_as_root", "_as_user", "_path")
+
+    _HOW = struct.pack("<QQQ", O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS)
 
     def __init__(self, p: Program, process: Process) -> None:
         user = process.user
         groups = struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids)
         self._path = process.cwd
-        path = os.fsencode(process.cwd)
-        self._as_root = p.call("chdir", path, may_fail=True)
+        self._as_root = self._enter(p)
         p.call("setgroups", len(user.additional_gids), groups, what="process.user.additionalGids")
         p.call("setfsgid", user.gid)
         p.call("setfsuid", user.uid)
-        self._as_user = p.call("chdir", path, may_fail=True)
+        self._as_user = self._enter(p)
         p.call("setfsuid", 0)
         p.call("setfsgid", 0)
 
+    def _enter(self, p: Program) -> tuple[Result, Result]:
+        fd = p.call("openat2", AT_FDCWD, os.fsencode(self._path), self._HOW, len(self._HOW), may_fail=True)
+        entered = p.call("fchdir", fd, may_fail=True)
+        p.call("close", fd, may_fail=True)
+        return fd, entered
+
     def check(self, results: list[int]) -> None:
         """`results` of the program. Raises StageError when neither could."""
-        if results[self._as_root.index] and results[self._as_user.index]:
-            raise StageError(f"chdir to cwd ({quote(self._path)}) set in config.json failed", -results[self._as_root.index])
+        if all(results[entered.index] for _, entered in (self._as_root, self._as_user)):
+            opened, entered = self._as_root
+            error = results[opened.index] if results[opened.index] < 0 else results[entered.index]
+            raise StageError(f"chdir to cwd ({quote(self._path)}) set in config.json failed", -error)
 
 
 def host_settings(pid: int, process: Process) -> None:

@@ -61,7 +61,7 @@ def foreign_cgroup(state: State) -> str:
 
     Between two commands the machine may have changed: another mount there, another cgroup namespace, ourselves moved.
     """
-    there = [path for path in (*state.cgroups, *state.cgroups_beside) if os.path.isdir(path)]
+    there = [path for path in (*state.cgroups, *state.cgroups_planned) if os.path.isdir(path)]
     if not there:
         return ""
     from runsc_cli.cgroups.hierarchy import find

@@ -40,6 +40,9 @@ CREATING, CREATED, RUNNING, STOPPED = "creating", "created", "running", "stopped
 STATE_FILE = "state.json"
 _NEW_FILE = "state.json.new"
 _EXIT_FILE = "exit_status"
+_ENXIO = 6
+FIFO = "exec.fifo"
+"""What the first process of a created container waits on, open for reading: a byte lets it go."""
 
 _ID_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _ID_MAX = 255  # NAME_MAX: the id names a directory
@@ -58,15 +61,16 @@ class State:
     """What state.json holds. `phase` is what the last command recorded; Container.status() is the truth.
 
     cgroups are the directories that hold the workload and nothing else, one a hierarchy: kill --all and
-    delete --force end whatever is in them, delete removes them. cgroups_beside are those of our own
-    processes: removed too. `init` is the container's first process, `creator` the command that creates it.
+    delete --force end whatever is in them, delete removes them. cgroups_planned are those that `create` is about
+    to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
+    `init` is the container's first process, `creator` the command that creates it.
     """
 
     __slots__ = (
         "annotations",
         "bundle",
         "cgroups",
-        "cgroups_beside",
+        "cgroups_planned",
         "config",
         "created",
         "creator",
@@ -95,7 +99,7 @@ class State:
         self.network = ""
         self.profile = ""
         self.cgroups: list[str] = []
-        self.cgroups_beside: list[str] = []
+        self.cgroups_planned: list[str] = []
         self.creator: Process | None = None
         self.init: Process | None = None
         self.sentry: Process | None = None
@@ -158,7 +162,17 @@ class Container:
         state = self.state
         if state.phase == CREATING:
             return CREATING if state.creator is not None and state.creator.alive() else STOPPED
-        return state.phase if state.init is not None and state.init.alive() else STOPPED
+        if state.init is None or not state.init.alive():
+            return STOPPED
+        return RUNNING if state.phase == CREATED and self._was_let_go() else state.phase
+
+    def _was_let_go(self) -> bool:
+        """A `start` was killed before it wrote that down: the first process no longer has the FIFO open."""
+        try:
+            os.close(os.open(self.path(FIFO), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as error:
+            return error.errno == _ENXIO
+        return False
 
     def oci_state(self, status: str | None = None) -> dict[str, Any]:
         """The state of the runtime specification (runtime.md#state), as runc prints it and hooks read it."""

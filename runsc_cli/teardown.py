@@ -7,7 +7,7 @@ repeated until nothing is left; the state goes last.
 from __future__ import annotations
 
 import os
-from errno import EBUSY
+from errno import EBUSY, ENOTEMPTY
 from time import monotonic, sleep
 
 from runsc_cli.errors import HostError, StateDamaged, StillAlive
@@ -36,12 +36,14 @@ def destroy(container: Container, warn: Callable[[str], None] | None = None) -> 
         if warn is None:
             raise StateDamaged(container.path(STATE_FILE), foreign)
         warn(f"{foreign}: it is left alone")
-        state.cgroups, state.cgroups_beside = [], []
+        state.cgroups, state.cgroups_planned = [], []
     kill_all(state)
     ours = [process for process in (state.sentry, state.gofer) if process is not None]
     kill(ours)
-    for path in state.cgroups + state.cgroups_beside:  # while they end
+    for path in state.cgroups:  # while they end
         remove_cgroup(path)
+    for path in state.cgroups_planned:
+        remove_if_empty(path)
     if not end(ours, KILL_TIMEOUT):
         raise StillAlive(f"container {container.id}: the sentry or the gofer outlives SIGKILL")
     container.remove()
@@ -62,6 +64,17 @@ def remove_cgroup(path: str) -> None:
                 raise HostError("rmdir", path, error) from None
         sleep(pause)
         pause = min(pause * 2, 0.1)
+
+
+def remove_if_empty(path: str) -> None:
+    """Remove a cgroup that a killed `create` may have made, or may have found there: in use it is somebody else's."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno not in (EBUSY, ENOTEMPTY):
+            raise HostError("rmdir", path, error) from None
 
 
 def _rmdir(path: str) -> None:

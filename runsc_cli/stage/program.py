@@ -14,9 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from _socket import MSG_DONTWAIT
 
 from sentry.platform._native import lib
-from sentry.platform.wire import Socket, pair, send_fds
+from sentry.platform.wire import Closed, Socket, pair, send_fds
 from sentry.syscalls.numbers import NUMBERS
 
 TYPE_CHECKING = False
@@ -183,17 +184,22 @@ class Program:
 
 
 class Stage:
-    """A running stage. `pid` is a child of ours; after a forking program it is the new process; 0 when it has ended."""
+    """A running stage. `pid` is a child of ours; after a forking program it is the new process; 0 when it has ended.
+
+    It holds stdio, the `preserve_fds` descriptors that follow, as we were given them, and the socket.
+    """
 
     __slots__ = ("_fds_sent", "_program", "pid", "socket")
 
-    def __init__(self, stdio: tuple[int, int, int] = (0, 1, 2)) -> None:
+    def __init__(self, stdio: tuple[int, int, int] = (0, 1, 2), preserve_fds: int = 0) -> None:
+        number = 3 + preserve_fds
         ours, theirs = pair()
-        exe = _sealed_copy()
+        exe = _sealed_copy(above=number)
         try:
             actions = [(os.POSIX_SPAWN_DUP2, fd, i) for i, fd in enumerate(stdio) if fd != i]
-            actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), 3))
-            self.pid = os.posix_spawn(f"/proc/self/fd/{exe}", ["pysc-init"], {}, file_actions=actions, setsigdef=_PYTHON_IGNORES)
+            actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), number))
+            argv = ["pysc-init", str(number)]
+            self.pid = os.posix_spawn(f"/proc/self/fd/{exe}", argv, {}, file_actions=actions, setsigdef=_PYTHON_IGNORES)
         finally:
             os.close(exe)
             theirs.close()
@@ -202,20 +208,25 @@ class Stage:
         self._program: Program | None = None
 
     def send(self, program: Program) -> None:
-        """Send a program without waiting for its answer."""
+        """Send a program without waiting for its answer. Raises StageError."""
         raw, fds = program.encode(self._fds_sent)
         memfd = os.memfd_create("program", os.MFD_CLOEXEC)
         try:
             os.write(memfd, raw)
             send_fds(self.socket, struct.pack("<Q", len(raw)), [memfd, *fds])
+        except Closed:
+            raise StageEnded(self._reap()) from None
         finally:
             os.close(memfd)
         self._fds_sent += len(fds)
         self._program = program
 
-    def answer(self) -> list[int]:
-        """The results of the program sent last (up to where it stopped to answer). Raises StageError."""
-        raw = self.socket.recv(_ANSWER_SIZE)
+    def answer(self, flags: int = 0) -> list[int]:
+        """The results of the program sent last (up to where it stopped to answer). `flags` are recv(2)'s. Raises StageError."""
+        try:
+            raw = self.socket.recv(_ANSWER_SIZE, flags)
+        except ConnectionResetError:  # it ended without having read all of what we sent
+            raw = b""
         if len(raw) < 8:
             raise StageEnded(self._reap())
         failed, error = struct.unpack_from("<ii", raw)
@@ -236,11 +247,20 @@ class Stage:
         self.send(program)
         if meanwhile is not None:
             meanwhile()
-        answers = [self.answer()]
-        answers.append(self.answer())
-        parent, child = answers if answers[0][clone.index] else reversed(answers)
-        ended, self.pid = self.pid, parent[clone.index]
-        os.waitpid(ended, 0)
+        first = self.answer()
+        if first[clone.index]:
+            parent, child = first, self.answer()
+            os.waitpid(self.pid, 0)
+        else:
+            # The parent ends with its answer. Without one it was killed just then: do not wait for it, nor the child for us.
+            status = os.waitpid(self.pid, 0)[1]
+            try:
+                parent, child = self.answer(MSG_DONTWAIT), first
+            except BlockingIOError:
+                self.pid = 0
+                self.socket.close()
+                raise StageEnded(status) from None
+        self.pid = parent[clone.index]
         return child
 
     def executed(self) -> None:
@@ -279,14 +299,18 @@ class Stage:
         return int(fd)
 
 
-def _sealed_copy() -> int:
-    """The stage's program in a sealed memfd: nobody can write to what a container may open as /proc/PID/exe."""
-    from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
+def _sealed_copy(above: int) -> int:
+    """The stage's program in a sealed memfd with a number `above` that: nobody can write to what a container may open as /proc/PID/exe."""
+    from fcntl import F_ADD_SEALS, F_DUPFD_CLOEXEC, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
 
     with open(BINARY, "rb") as f:
         code = f.read()
     fd = os.memfd_create("pysc-init", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(fd, code)
     fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-    return fd
+    if fd > above:
+        return fd
+    higher = fcntl(fd, F_DUPFD_CLOEXEC, above + 1)
+    os.close(fd)
+    return higher
 

@@ -5,9 +5,12 @@
  * assembles, so that every decision stays in Python while no Python interpreter is ever inside a container: what a
  * container can reach through /proc/PID/exe is this file, sealed in a memfd (CVE-2019-5736).
  *
- * A program arrives as one message on file descriptor 3: a memfd that holds it, followed by the descriptors it uses,
- * which are appended to a table. The answer is one message: the results of all calls, or where it stopped and why.
+ * A program arrives as one message on a socket: a memfd that holds it, followed by the descriptors it uses, which are
+ * appended to a table. The answer is one message: the results of all calls, or where it stopped and why.
  * Only read(2) and write(2) are used once the program is mapped, so a program may install a seccomp filter.
+ *
+ * The socket's number is the first argument. Below it are stdio and what the workload is given of the caller's; above it the
+ * caller may have left anything, even a directory of the host, so that is closed before anything else (CVE-2024-21626).
  *
  * As pid 1 of its pid namespace it would get no signal that it does not handle, not even SIGTERM: pid_namespaces(7). Those that
  * end `runc init` end it too, so that a created container can be ended by a plain kill. execve(2) forgets the handlers.
@@ -22,7 +25,6 @@ typedef unsigned int u32;
 typedef unsigned long u64;
 typedef long s64;
 
-#define SOCKET 3
 #define MAX_OPS 1024
 #define MAX_FDS 253 /* SCM_MAX_FD */
 
@@ -78,6 +80,7 @@ struct sigaction { void (*handler)(int); u64 flags; void (*restorer)(void); u64 
 
 static int fds[MAX_FDS * 2];
 static int nfds;
+static int sock;
 static struct answer answer;
 static u8 control[sizeof(struct cmsghdr) + sizeof(int) * MAX_FDS + 8] __attribute__((aligned(8)));
 
@@ -131,7 +134,7 @@ static void __attribute__((noreturn)) look_after(int child)
 	int status;
 	s64 number, pid;
 
-	call(__NR_close_range, SOCKET, ~0U, 0, 0, 0, 0);
+	call(__NR_close_range, sock, ~0U, 0, 0, 0, 0);
 	for (;;) {
 		number = call(__NR_rt_sigtimedwait, (u64)&all, 0, 0, sizeof all, 0, 0);
 		if (number != 17 /* SIGCHLD */) {
@@ -149,7 +152,7 @@ static void reply(u32 nops)
 {
 	u64 size = 8 + nops * sizeof(s64);
 
-	if (call(__NR_write, SOCKET, (u64)&answer, size, 0, 0, 0) != (s64)size)
+	if (call(__NR_write, sock, (u64)&answer, size, 0, 0, 0) != (s64)size)
 		leave(255);
 }
 
@@ -164,7 +167,7 @@ static struct program *receive(void)
 	int count, i;
 	s64 where;
 
-	if (call(__NR_recvmsg, SOCKET, (u64)&msg, 0x40000000 /* MSG_CMSG_CLOEXEC */, 0, 0, 0) != sizeof size)
+	if (call(__NR_recvmsg, sock, (u64)&msg, 0x40000000 /* MSG_CMSG_CLOEXEC */, 0, 0, 0) != sizeof size)
 		leave(255);
 	if (msg.controllen < sizeof *head || msg.flags & 0x28 /* MSG_TRUNC, MSG_CTRUNC */)
 		leave(255);
@@ -238,17 +241,31 @@ static void execute(struct program *p)
 			look_after(r);
 		if (op->flags & OP_ANSWER) {
 			reply(i + 1);
-			if (call(__NR_read, SOCKET, (u64)&go, 1, 0, 0, 0) != 1)
+			if (call(__NR_read, sock, (u64)&go, 1, 0, 0, 0) != 1)
 				leave(255);
 		}
 	}
 	reply(p->nops);
 }
 
-void __attribute__((noreturn, used)) stage(void)
+static int number(const char *digits)
+{
+	int n = 0;
+
+	while (*digits >= '0' && *digits <= '9')
+		n = n * 10 + *digits++ - '0';
+	return n;
+}
+
+/* `start`: argc, argv[]. */
+void __attribute__((noreturn, used)) stage(u64 *start)
 {
 	struct program *p;
 
+	if (start[0] != 2)
+		leave(255);
+	sock = number((const char *)start[2]);
+	call(__NR_close_range, sock + 1, ~0U, 0, 0, 0, 0);
 	handle_signals();
 	for (;;) {
 		p = receive();
@@ -258,4 +275,4 @@ void __attribute__((noreturn, used)) stage(void)
 }
 
 /* A process starts with the stack aligned to 16 bytes; a function expects it so before the call. */
-__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tcall stage\n");
+__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tcall stage\n");

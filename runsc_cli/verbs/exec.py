@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runsc_cli.options import Options
     from runsc_cli.state import Container
 
+_PATIENCE = 10  # seconds; the sentry answers in less than a millisecond, unless somebody has stopped it
 _NS_FILES = {"cgroup": "cgroup", "ipc": "ipc", "mount": "mnt", "network": "net", "pid": "pid", "time": "time", "uts": "uts"}
 
 
@@ -42,7 +43,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
     from runsc_cli.supervise import Signals, supervise
 
     with Signals() as signals:  # before there is a process: a signal is then for it
-        execution = _Execution(context, container, process, int(options["preserve_fds"] or 0))
+        execution = _Execution(context, container, process, launch.preserved_fds(options))
         try:
             master = execution.run()
             if master >= 0 and options["console_socket"]:
@@ -82,7 +83,7 @@ class _Execution:
         except ProcessLookupError:
             raise PyscError("cannot exec in a stopped container") from None
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self.stage = Stage((null, null, null) if process.terminal else (0, 1, 2))
+        self.stage = Stage((null, null, null) if process.terminal else (0, 1, 2), preserve_fds)
         os.close(null)
 
     def abort(self) -> None:
@@ -145,6 +146,7 @@ class _Execution:
 
     def _attach(self, listener: int) -> None:
         sock = wire.listener()
+        sock.settimeout(_PATIENCE)
         directory = os.open(self._container.dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             sock.connect(f"/proc/self/fd/{directory}/{CONTROL}")

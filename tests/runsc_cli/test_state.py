@@ -21,7 +21,7 @@ from runsc_cli.errors import (
     StateDamaged,
 )
 from runsc_cli.process import Process
-from runsc_cli.state import CREATED, CREATING, RUNNING, STOPPED, Container, State, Store, check_id
+from runsc_cli.state import CREATED, CREATING, FIFO, RUNNING, STOPPED, Container, State, Store, check_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ def test_what_is_saved_is_loaded(store: Store) -> None:
         state.annotations = {"x": "y\n\u2028\udcff"}
         state.init, state.sentry, state.gofer = Process(10, 11), Process(12, 13), None
         state.platform, state.network, state.profile = "notify", "none", "strict"
-        state.cgroups, state.cgroups_beside = ["/cg/a", "/cg/b"], ["/cg/c"]
+        state.cgroups, state.cgroups_planned = ["/cg/a", "/cg/b"], ["/cg/c"]
         state.phase = RUNNING
         container.save()
     loaded = store.load("web").state
@@ -151,6 +151,16 @@ def test_status_follows_the_process(store: Store, running: Running) -> None:
     assert container.status() == CREATED
     stop(container)
     assert container.status() == STOPPED
+
+
+def test_a_start_that_was_killed_before_it_said_so_has_started(running: Running) -> None:
+    container = running()
+    container.state.phase = CREATED
+    os.mkfifo(container.path(FIFO))
+    waiting = os.open(container.path(FIFO), os.O_RDWR)
+    assert container.status() == CREATED
+    os.close(waiting)
+    assert container.status() == RUNNING
 
 
 def test_a_reused_pid_does_not_run(store: Store, running: Running) -> None:

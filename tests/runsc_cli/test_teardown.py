@@ -23,23 +23,37 @@ def test_destroy_ends_all_processes_and_leaves_nothing(
     store: Store, running: Callable[..., Container], spawn: Spawn, cgroup: str
 ) -> None:
     sentry, gofer = spawn(), spawn()
-    leaf, beside = f"{cgroup}/web", f"{cgroup}/web-pysc"
+    leaf, planned = f"{cgroup}/web", [f"{cgroup}/made", f"{cgroup}/not-yet"]
     os.makedirs(f"{leaf}/made/inside")
-    os.mkdir(beside)
+    os.mkdir(planned[0])
     with running().lock() as container:
         state = container.state
         assert state.init is not None
         state.sentry, state.gofer = Process.of(sentry.pid), Process.of(gofer.pid)
-        state.cgroups, state.cgroups_beside = [leaf], [beside]
+        state.cgroups, state.cgroups_planned = [leaf], planned
         enter(leaf, state.init.pid)
-        enter(beside, sentry.pid)
         container.save()
         destroy(container)
     assert not state.init.alive()
     assert sentry.wait() == gofer.wait() == -9
     assert not os.path.exists(leaf)
-    assert not os.path.exists(beside)
+    assert not os.path.exists(planned[0])
     assert os.listdir(store.root) == []
+
+
+def test_a_cgroup_that_was_only_planned_may_be_somebody_elses(running: Callable[..., Container], spawn: Spawn, cgroup: str) -> None:
+    stranger = spawn()
+    for name in ("used", "divided/below"):
+        os.makedirs(f"{cgroup}/{name}")
+    enter(f"{cgroup}/used", stranger.pid)
+    with running().lock() as container:
+        container.state.cgroups_planned = [f"{cgroup}/used", f"{cgroup}/divided"]
+        container.save()
+        destroy(container)
+    assert stranger.poll() is None
+    assert os.path.isdir(f"{cgroup}/divided/below")
+    stranger.kill()
+    stranger.wait()
 
 
 def test_destroy_can_be_repeated_after_it_was_interrupted(
