@@ -166,6 +166,8 @@ _OWN_TREES = ("/dev/", "/proc/", "/sys/")
 
 def explain(report: dict[str, Any], view: View) -> list[str]:
     """The block for the end of a run: what was denied and what would allow it; empty when nothing was."""
+    from sentry.platform.text import printable
+
     rows = []
     for kind, what, _count in report.get("denied", []):
         if kind == "open" and _is_of_a_process(what):
@@ -173,11 +175,22 @@ def explain(report: dict[str, Any], view: View) -> list[str]:
         rows.append((kind, what, _remedy(kind, what)))
     for path in report.get("missing", []):
         if not path.startswith(_OWN_TREES) and os.path.lexists(path) and not view.shows(path):
-            rows.append(("open", path, f"allow with --read {path}"))
+            rows.append(("open", path, _option("--read", path)))
     if not rows:
         return []
-    head = f"pysc: {len(rows)} operation{'s were' if len(rows) > 1 else ' was'} denied"
-    return [head, *(f"  {kind:<8} {what:<40} {remedy}".rstrip() for kind, what, remedy in rows)]
+    more = report.get("more", 0)
+    head = f"pysc: {len(rows) + more} operation{'s were' if len(rows) + more > 1 else ' was'} denied"
+    lines = [f"  {kind:<8} {printable(what):<40} {remedy}".rstrip() for kind, what, remedy in rows]
+    return [head, *lines, *([f"  and {more} more"] if more else [])]
+
+
+def _option(name: str, path: str) -> str:
+    """The option that allows `path`, to be pasted into a shell; nothing for a name that could not be."""
+    if not path.isprintable():
+        return ""
+    from shlex import quote
+
+    return f"allow with {name} {quote(path)}"
 
 
 def _is_of_a_process(path: str) -> bool:
@@ -189,10 +202,10 @@ def _remedy(kind: str, what: str) -> str:
     if kind == "connect":
         return "allow with --network host"
     if kind == "write":
-        return f"allow with --write {what}" if what.startswith("/") else "the place is read-only: --write DIR allows it"
+        return _option("--write", what) if what.startswith("/") else "the place is read-only: --write DIR allows it"
     if kind == "open":
         path = what.rpartition(" (")[0] or what
         if path.startswith("/proc"):
             return "never shown to a sandbox"
-        return f"allow with --write {path}" if what.endswith("(write)") else f"allow with --read {path}"
+        return _option("--write" if what.endswith("(write)") else "--read", path)
     return "not available in the sandbox"

@@ -37,6 +37,7 @@ from sentry.own_calls import CALLS, SHARED
 from sentry.platform import own_filter, signals, wire
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import empty_root, forbid_imports
+from sentry.platform.jsontext import dumps
 from sentry.syscalls import load
 from sentry.unix_sockets import UnixSockets
 from sentry.vfs.proc import Proc
@@ -77,7 +78,7 @@ class Sentry:
         self._control = wire.Socket(fileno=given["control"])
         byte = ffi.new("char[]", b"x")
         _check(lib.read_mem(os.getpid(), int(ffi.cast("uintptr_t", byte)), byte, 1), "read a process's memory: process_vm_readv(2)")
-        log = os.fdopen(given["log"], "w", buffering=1) if "log" in given else sys.stderr
+        log = os.fdopen(given["log"], "w", buffering=1, errors="backslashreplace") if "log" in given else sys.stderr
         # an ordinary user has rights over the others only from inside
         for name, kind in _NAMESPACES if os.geteuid() == 0 else sorted(_NAMESPACES, key=lambda n: n[0] != "user"):
             if name in given:
@@ -182,10 +183,13 @@ class Sentry:
 
     def _report(self) -> dict[str, Any]:
         kernel = self._kernel
+        denied = [[kind, what, count] for (kind, what), count in list(kernel.denials.items())]
+        fitting = _fitting(denied)
         return {
             "mediated": self._dispatcher.mediated(),
-            "missing": sorted(os.fsdecode(path) for path in kernel.missing or ()),
-            "denied": [[kind, what, count] for (kind, what), count in kernel.denials.items()],
+            "missing": _fitting(sorted(os.fsdecode(path) for path in list(kernel.missing or ()))),
+            "denied": fitting,
+            "more": len(denied) - len(fitting),
         }
 
     def _finish(self) -> None:
@@ -198,6 +202,18 @@ class Sentry:
         if self._kernel.debug and not asked:
             for name, count in self._report()["mediated"].items():
                 self._kernel.say("mediated %s %d", name, count)
+
+
+def _fitting(rows: list[Any]) -> list[Any]:
+    """Those that a report has room for: the names in them are the workload's, as long as it likes, and a message is not."""
+    room = wire.MAX_MESSAGE // 3
+    fitting = []
+    for row in rows:
+        size = len(dumps(row)) + 1
+        if size <= room:
+            fitting.append(row)
+            room -= size
+    return fitting
 
 
 def _accept(sock: wire.Socket) -> wire.Socket:

@@ -11,6 +11,7 @@ import sys
 
 from sentry.devices import DEFAULT
 from sentry.platform.confine import where
+from sentry.platform.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Kernel:
         elif len(self.denials) < MAX_DENIALS:
             self.denials[key] = 1
             if self.debug:
-                self.say("denied %s %s", kind, what)
+                self.say("denied %s %s", kind, printable(what))
 
     def say(self, message: str, *args: object) -> None:
         """One line to the debug log."""

@@ -102,7 +102,8 @@ class Task:
         return bytes(ffi.buffer(buffer, size))
 
     def write(self, addr: int, data: bytes) -> None:
-        """Write `data` at `addr`. Raises EFAULT."""
+        """Write `data` at `addr`. Raises EFAULT; ESRCH when the caller is gone, for its thread id may be somebody else's by now."""
+        self.check()
         if data and lib.write_mem(self.tid, addr, data, len(data)) != len(data):
             raise OSError(errno.EFAULT, "guest memory")
 
