@@ -68,6 +68,9 @@ def _mounts(spec: Spec) -> None:
             raise SpecError(f"mounts[{i}].options", "tmpcopyup is not supported yet: leave it out")
         if ".." in mount.destination.split("/"):
             raise SpecError(f"mounts[{i}].destination", f"{mount.destination!r} contains '..': write the path without")
+        if mount.type == "proc" and not options.bind and [part for part in mount.destination.split("/") if part not in ("", ".")] != ["proc"]:
+            why = f"what a procfs says of the host is kept back on /proc alone: mount it there, not on {mount.destination!r}"
+            raise SpecError(f"mounts[{i}].destination", why)
         if mount.uid_mappings and (mount.uid_mappings, mount.gid_mappings) != (
             spec.linux.uid_mappings,
             spec.linux.gid_mappings,

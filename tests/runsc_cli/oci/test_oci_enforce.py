@@ -39,6 +39,8 @@ from runsc_cli.spec import parse
         ("mounts[7]", {"destination": "/", "options": ["remount", "ro"]}, "mounts[7].options"),
         ("mounts[7]", {"destination": "/a/../b", "type": "tmpfs"}, "mounts[7].destination"),
         ("mounts[7]", FULL["mounts"][7], "mounts[7].uidMappings"),
+        ("mounts[7]", {"destination": "/proc2", "type": "proc"}, "mounts[7].destination"),
+        ("mounts[7]", {"destination": "/chroot/proc", "type": "proc"}, "mounts[7].destination"),
     ],
 )
 def test_refused(path: str, value: Any, field: str) -> None:
@@ -46,6 +48,15 @@ def test_refused(path: str, value: Any, field: str) -> None:
         parse(changed(DEFAULT, path, value))
     assert caught.value.path == field
     assert caught.value.why
+
+
+@pytest.mark.parametrize("mount", [
+    {"destination": "//proc/./", "type": "proc"},
+    {"destination": "proc", "type": "proc"},
+    {"destination": "/data", "type": "proc", "source": "/srv", "options": ["bind"]},
+])  # fmt: skip
+def test_the_procfs_is_on_proc(mount: dict[str, Any]) -> None:
+    parse(changed(DEFAULT, "mounts[7]", mount))
 
 
 def test_a_mount_may_be_mapped_as_the_container_is() -> None:
