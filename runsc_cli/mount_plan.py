@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 PROPAGATION = {"": MS_PRIVATE, "private": MS_PRIVATE, "slave": MS_SLAVE, "shared": MS_SHARED, "unbindable": MS_UNBINDABLE}
 
+_MEMORY_OF_AN_INODE = 16384
+_FEWEST_INODES = 1024
+
 STAGE_TYPES = ("proc", "mqueue")
 """File systems that belong to a namespace of the container's first process, which alone can make them."""
 
@@ -82,6 +85,8 @@ def mounts(
         data = (*options.superblock, *options.parameters) if mount.type == kind else ("mode=555", "size=0")
         if mount.type == "mqueue":
             data = ()
+        if mount.type == "tmpfs":
+            data += _inodes(data, spec)
         data = (*_source(mount), *data)
         planned.append(
             Mount(
@@ -95,6 +100,18 @@ def mounts(
             )
         )
     return planned
+
+
+def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
+    """Under a memory limit a tmpfs has as many inodes as fit into a twelfth of it, unless the config says how many.
+
+    It is the sentry that makes files for the workload, so its cgroup pays for the inodes (1.3 KB each, with their names) and not
+    the container's. Linux would allow as many as the machine has pages, half of that: tmpfs(5), nr_inodes.
+    """
+    limit = spec.linux.resources.memory.limit if spec.linux.resources and spec.linux.resources.memory else None
+    if not limit or limit < 0 or any(option.startswith("nr_inodes=") for option in data):
+        return ()
+    return (f"nr_inodes={max(_FEWEST_INODES, limit // _MEMORY_OF_AN_INODE)}",)
 
 
 def _source(mount: SpecMount) -> tuple[str, ...]:

@@ -128,3 +128,15 @@ def test_a_sentry_that_is_stopped_holds_nobody_up(pysc: Pysc, bundle: Bundles) -
     assert "sentry does not answer" in done.err
     pysc("kill", pysc.id, "KILL", check=True)
     pysc("delete", "--force", pysc.id, check=True)
+
+
+# ---- memory that the container does not pay for ----
+
+
+def test_a_memory_limit_bounds_how_many_files_a_tmpfs_holds(pysc: Pysc, bundle: Bundles) -> None:
+    """The sentry makes them, so they are charged to its cgroup: 5000 and more of them cost a host 7 MB and more, without end."""
+    fill = "i=0; while echo >/dev/shm/$i; do i=$((i+1)); [ $i -lt 5000 ] || break; done; echo $i"
+    limited = {"resources": {"memory": {"limit": 64 << 20}}}
+    done = pysc("run", "-b", bundle(["sh", "-c", fill], linux=limited), pysc.id, check=True)
+    assert 3000 < int(done.out) <= 4096, done
+    assert "o space left on device" in done.err
