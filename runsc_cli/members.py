@@ -92,7 +92,7 @@ def kill_all(state: State, timeout: float = KILL_TIMEOUT) -> None:
     # Init first: with it the kernel ends the whole pid namespace at once, pid_namespaces(7).
     init = state.init
     if init is not None and init.alive() and _owns_namespace(init.pid):
-        _thaw(state)
+        thaw(state)
         end([init], timeout)
     while left := processes(state):
         if monotonic() > deadline:
@@ -102,14 +102,30 @@ def kill_all(state: State, timeout: float = KILL_TIMEOUT) -> None:
             _write(f"{cgroup}/freezer.state", "FROZEN")
             _write(f"{cgroup}/cgroup.kill", "1")
         kill(left)
-        _thaw(state)
+        thaw(state)
         end(left, max(0.0, deadline - monotonic()))
 
 
-def _thaw(state: State) -> None:
+def frozen(state: State) -> bool:
+    """Somebody has paused the container: the freezer of version 1, cgroup.freeze of version 2. Who joins it then stops as well."""
+    return any(
+        _read(f"{cgroup}/freezer.state").strip() in ("FROZEN", "FREEZING") or "frozen 1" in _read(f"{cgroup}/cgroup.events").splitlines()
+        for cgroup in state.cgroups
+    )
+
+
+def thaw(state: State) -> None:
     """A frozen task of a v1 freezer dies of SIGKILL only once it runs again."""
     for cgroup in state.cgroups:
         _write(f"{cgroup}/freezer.state", "THAWED")
+
+
+def _read(path: str) -> str:
+    """A control file, which this hierarchy may not have."""
+    try:
+        return directory.read(path)
+    except OSError:
+        return ""
 
 
 def _write(path: str, value: str) -> None:

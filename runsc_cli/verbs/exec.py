@@ -36,7 +36,10 @@ def run(options: Options, args: list[str], context: Context) -> int:
     if status not in (CREATED, RUNNING):
         raise PyscError(f"cannot exec in a {status} container")
     from runsc_cli.exec_process import of
+    from runsc_cli.members import frozen
 
+    if not options["ignore_paused"] and frozen(container.state):
+        raise PyscError("cannot exec in a paused container (use --ignore-paused to override)")
     process = of(options, args[1:], container)
     if process.terminal and options["detach"] and not options["console_socket"]:
         raise PyscError("cannot allocate tty if runc will detach without setting console socket")

@@ -1,12 +1,13 @@
 """pysc kill: a signal to the container's init, or with --all to every process of it.
 
-kill --all of a stopped container succeeds, as engines call it after init has died.
+kill --all of a stopped container succeeds, as engines call it after init has died. SIGKILL ends a paused container, too.
 """
 
 from __future__ import annotations
 
 from runsc_cli.errors import NotRunning, StateDamaged
-from runsc_cli.members import foreign_cgroup, signal_all
+from runsc_cli.members import foreign_cgroup, frozen, signal_all, thaw
+from runsc_cli.process import SIGKILL
 from runsc_cli.signals import parse
 from runsc_cli.state import CREATED, RUNNING, STATE_FILE
 
@@ -32,4 +33,6 @@ def run(options: Options, args: list[str], context: Context) -> int:
         init.send(signal)
     except ProcessLookupError:
         raise NotRunning from None
+    if signal == SIGKILL and frozen(container.state) and not foreign_cgroup(container.state):
+        thaw(container.state)
     return 0

@@ -127,3 +127,54 @@ def test_where_nobody_waits_the_sentry_says_it(pysc: Pysc, bundle: Bundles, tmp_
     wait_for(pysc, "sentry")
     assert "mediated open" in (tmp_path / "log").read_text()
     pysc("delete", pysc.id, check=True)
+
+
+class Paused:
+    """`with Paused(state):` the container is frozen, by whichever freezer the machine has, as an engine does it."""
+
+    def __init__(self, pysc: Pysc) -> None:
+        cgroups = json.loads((pysc.root / pysc.id / "state.json").read_text())["cgroups"]
+        found = [
+            (f"{path}/{name}", *words)
+            for path in cgroups
+            for name, *words in (("freezer.state", "FROZEN", "THAWED"), ("cgroup.freeze", "1", "0"))
+            if os.path.exists(f"{path}/{name}")
+        ]
+        if not found:
+            pytest.skip("no cgroup of the container can be frozen")
+        self._file, self._freeze, self._thaw = found[0]
+
+    def _write(self, word: str) -> None:
+        with open(self._file, "w") as file:
+            file.write(word)
+
+    def __enter__(self) -> None:
+        self._write(self._freeze)
+
+    def __exit__(self, *_: object) -> None:
+        if os.path.exists(self._file):
+            self._write(self._thaw)
+
+
+def test_exec_does_not_join_a_paused_container(pysc: Pysc, bundle: Bundles) -> None:
+    create(pysc, bundle(["sleep", "1000"]), "run", "--detach")
+    with Paused(pysc):
+        done = pysc("exec", pysc.id, "true", timeout=20)
+        assert done.code == 255
+        assert "cannot exec in a paused container (use --ignore-paused to override)" in done.err
+        command = subprocess.Popen(pysc.argv("exec", "--ignore-paused", pysc.id, "true"), stdin=subprocess.DEVNULL)
+    assert command.wait(20) == 0
+    pysc("delete", "--force", pysc.id, check=True)
+
+
+@pytest.mark.parametrize("words", [["kill", "{}", "KILL"], ["kill", "--all", "{}", "KILL"], ["delete", "--force", "{}"]])
+def test_a_paused_container_can_be_ended(pysc: Pysc, bundle: Bundles, words: list[str]) -> None:
+    create(pysc, bundle(["sleep", "1000"]), "run", "--detach")
+    with Paused(pysc):
+        init = os.pidfd_open(json.loads((pysc.root / pysc.id / "state.json").read_text())["init"][0])
+        pysc(*(word.format(pysc.id) for word in words), timeout=20, check=True)
+        poll = select.poll()
+        poll.register(init, select.POLLIN)
+        assert poll.poll(20_000), "it does not end"
+        os.close(init)
+    pysc("delete", "--force", pysc.id, check=True)
