@@ -5,18 +5,17 @@ fsgid, supplementary groups, umask and file capabilities, so the kernel itself m
 
 Reading /proc/TID/status costs 16 us, an intercepted open 20. So facts are cached per thread, and the cache is exact because:
 
-- credentials change by set*id, setgroups, capset and prctl, which are sent to the sentry first (answered CONTINUE): the
+- credentials change by set*id, setgroups, capset, prctl and execve, which are sent to the sentry first (answered CONTINUE): the
   entry is dropped, and that thread can make no other call until the kernel has made the change;
-- an exec of a setuid program changes the effective ids, which own /proc/TID: one stat (2 us) shows it;
-- that stat also shows the inode of /proc/TID, which is never the same for a reused thread id;
-- an exec by other than root drops capabilities without a trace: such a state (not root, capabilities held) is not cached;
-  securebits and a smaller bounding set, which make an exec take privilege from root, end caching for good;
+- a thread that executes a program takes the thread id of its process's first thread: see executes();
+- one stat (2 us) shows the inode of /proc/TID, which is never the same for a reused thread id, and its owner, the effective ids;
 - umask is the fs_struct's: umask(2) is sent to the sentry and drops every entry.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 
 from sentry.abi import (
     CAP_CHOWN,
@@ -36,7 +35,7 @@ from sentry.abi import (
     CAP_SYS_PTRACE,
 )
 from sentry.platform._native import ffi, lib
-from sentry.platform.threads import Local
+from sentry.platform.threads import Local, Lock
 
 OWN_CAPS = 1 << CAP_SETUID | 1 << CAP_SETGID | 1 << CAP_SYS_PTRACE | 1 << CAP_SYS_NICE | 1 << CAP_KILL
 """What an acting thread keeps: to change identity again, to look at callers, to narrow their affinity, to kill them."""
@@ -93,6 +92,19 @@ class Ids:
         self.ns_tid = ns_tid
 
 
+class _Exec:
+    """A thread other than its process's first one executes a program."""
+
+    __slots__ = ("by", "over", "seen")
+
+    def __init__(self, by: int) -> None:
+        self.by = by
+        """Its id, as long as the exec is under way."""
+        self.over = False
+        self.seen: int | None = None
+        """The first call by the process's first thread after it was over: maybe one that its predecessor made, who is dead."""
+
+
 class CredentialCache:
     """Credentials by thread id. Shared by all dispatchers: each step is one dict operation, which the GIL makes atomic.
 
@@ -100,13 +112,16 @@ class CredentialCache:
     by `exec`, everybody has the identity that was read first, and not even the stat is needed: `uniform`.
     """
 
-    __slots__ = ("_entries", "_exact", "_local", "_may_be_uniform", "_no_new_privs", "_procfd", "is_uniform", "uniform")
+    __slots__ = ("_entries", "_executing", "_local", "_lock", "_may_be_uniform", "_no_new_privs", "_procfd", "is_uniform", "uniform")
 
     def __init__(self, procfd: int, no_new_privs: bool = False) -> None:
         """`no_new_privs`: no process of the container can gain privileges by execve(2)."""
         self._procfd = procfd
         self._entries: dict[int, tuple[int, int, Credentials]] = {}
-        self._exact = True
+        self._executing: dict[int, _Exec] = {}
+        """By the id of a process's first thread: an exec by another one of its threads that may still be under way."""
+        self._lock = Lock()
+        """Of `_executing`."""
         self._no_new_privs = no_new_privs
         self._may_be_uniform = False
         """Never again true once somebody has changed identity, or joined, after settled(): whether or not anybody was read by then."""
@@ -115,15 +130,17 @@ class CredentialCache:
         """The same for the native loops: whether there is one."""
         self._local = Local()
 
-    def of(self, tid: int) -> Credentials:
-        """Credentials of thread `tid`. Raises ESRCH when it is gone, E2BIG when it has over 1024 groups."""
+    def of(self, tid: int, call: int) -> Credentials:
+        """Credentials of thread `tid`, which waits in `call`, a notification's id. Raises ESRCH when it is gone, E2BIG when it has over
+        1024 groups.
+        """
         uniform = self.uniform
         if uniform is not None:
             return uniform
         entry = self._entries.get(tid)
         if entry is not None and lib.proc_same(self._procfd, tid, entry[0], entry[1]):
             return entry[2]
-        return self._read(tid)
+        return self._read(tid, call)
 
     def ids(self, tid: int) -> Ids:
         """The process that thread `tid` belongs to. Raises ESRCH."""
@@ -133,7 +150,7 @@ class CredentialCache:
             raise OSError(errno.ESRCH if error == -errno.ENOENT else -error, "ids")
         return Ids(facts.tgid, facts.ns_tgid, facts.ns_tid)
 
-    def _read(self, tid: int) -> Credentials:
+    def _read(self, tid: int, call: int) -> Credentials:
         identity = ffi.new("uint64_t[2]")
         facts = ffi.new("struct creds *")
         error = lib.proc_identity(self._procfd, tid, identity) or lib.read_creds(self._procfd, tid, facts)
@@ -149,16 +166,36 @@ class CredentialCache:
             cap_eff=facts.cap_eff,
             umask=facts.umask,
         )
-        if self._exact and (found.euid == 0 or found.cap_eff == 0):
+        if not self._executing or self._is_known(tid, call):
             if len(self._entries) >= MAX_ENTRIES:
                 self._entries.clear()
             self._entries[tid] = (identity[0], identity[1], found)
-            if self._may_be_uniform:
+            # with no_new_privs an exec leaves root all capabilities, and others none
+            if self._may_be_uniform and (found.euid == 0 or found.cap_eff == 0):
                 self.uniform = found
                 self.is_uniform[0] = 1
                 if not self._may_be_uniform:  # another listener's thread has learned of a change meanwhile
                     self._no_longer_uniform()
         return found
+
+    def _is_known(self, tid: int, call: int) -> bool:
+        """Whether what is read of `tid` now is what it will have at its next call, whatever threads of its process are executing."""
+        with self._lock:
+            for each in self._executing.values():
+                if each.by == tid:  # it makes other calls: the exec has failed, or it is another thread with this id
+                    each.over = True
+            execution = self._executing.get(tid)
+            if execution is None:
+                return True
+            if not execution.over and self._exists(execution.by):
+                return False
+            execution.over = True
+            if execution.seen is None:
+                execution.seen = call
+            if execution.seen == call:
+                return False
+            del self._executing[tid]
+            return True
 
     def settled(self) -> None:
         """The container's first process is what config.json wants it to be, and executes the workload next."""
@@ -179,10 +216,30 @@ class CredentialCache:
         self._entries.clear()
         self._no_longer_uniform()
 
-    def stop_caching(self) -> None:
-        """Somebody sets securebits or drops from a bounding set: from now on exec may take capabilities from root."""
-        self._exact = False
-        self.forget_all()
+    def executes(self, tid: int) -> None:
+        """The thread is about to execute a program, which may be set-id, have capabilities or give root its own back. Raises ESRCH.
+
+        If it is not its process's first thread, the kernel kills that one and gives its id to this one (fs/exec.c:de_thread()), at a time
+        that nobody tells us, and the identity later still. Until then what is read under that id must not be kept. It is over when
+        this thread's own id is gone; the first call under the other id after that may have been made before, by the dead, but no second one.
+        """
+        if self.uniform is not None:  # remains what everybody is, with no_new_privs
+            return
+        self._entries.pop(tid, None)
+        try:
+            os.close(os.pidfd_open(tid))  # succeeds with a process's first thread alone
+        except OSError:
+            first = self.ids(tid).tgid
+            if first != tid:
+                with self._lock:
+                    if len(self._executing) >= MAX_ENTRIES:
+                        for pid in [pid for pid in self._executing if not self._exists(pid)]:
+                            del self._executing[pid]
+                    self._executing[first] = _Exec(tid)
+                    self._entries.pop(first, None)
+
+    def _exists(self, tid: int) -> bool:
+        return lib.proc_identity(self._procfd, tid, ffi.new("uint64_t[2]")) == 0
 
     def assume(self, creds: Credentials, *, ptrace: bool = True) -> None:
         """Give the calling thread this file system identity. Raises EPERM when the kernel refuses.

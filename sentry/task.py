@@ -114,7 +114,7 @@ class Task:
         """The caller's credentials and umask, as the kernel has them now."""
         found = self._creds
         if found is None:
-            found = self._creds = self.kernel.credentials.of(self.tid)
+            found = self._creds = self.kernel.credentials.of(self.tid, self.id)
         return found
 
     @property
@@ -124,7 +124,7 @@ class Task:
 
     def assume(self) -> None:
         """Give this thread the caller's file system identity, so that the kernel checks permissions as for the caller."""
-        creds = self._creds = self._creds or self.kernel.credentials.of(self.tid)
+        creds = self._creds = self._creds or self.kernel.credentials.of(self.tid, self.id)
         if creds is not self._acting:
             self._acting = None
             self.kernel.credentials.assume(creds)

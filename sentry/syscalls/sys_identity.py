@@ -1,6 +1,6 @@
 """Calls that change who a task is. The kernel makes the change; the sentry only learns that its cache is stale.
 
-Man pages: credentials(7), setuid(2), setgroups(2), capset(2), prctl(2), umask(2), chroot(2). All are answered CONTINUE: their
+Man pages: credentials(7), setuid(2), setgroups(2), capset(2), prctl(2), execve(2), umask(2), chroot(2). All are answered CONTINUE: their
 effect is on the caller alone, within its user namespace, and is the same whatever a racing thread writes into the
 memory they may read (docs/design.md, rule 5).
 """
@@ -43,10 +43,14 @@ def prctl(task: Task, option: UInt) -> object:
     if option not in _IDENTITY_OPTIONS:
         task.kernel.denied("prctl", str(option))
         raise OSError(errno.EINVAL, "prctl")
-    if option in (PR_SET_SECUREBITS, PR_CAPBSET_DROP):
-        task.kernel.credentials.stop_caching()
-    else:
-        task.kernel.credentials.forget(task.tid)
+    task.kernel.credentials.forget(task.tid)
+    return CONTINUE
+
+
+@syscall("execve", "execveat")
+def execve(task: Task) -> object:
+    """execve(2): what its file makes of the caller is decided when the kernel opens it, and not looked at here."""
+    task.kernel.credentials.executes(task.tid)
     return CONTINUE
 
 

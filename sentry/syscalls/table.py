@@ -233,7 +233,7 @@ _rows("userfaultfd", Denied(EPERM), note="holds the kernel in the middle of a co
 
 # ---- threads and processes ----
 
-_rows("exit exit_group wait4 waitid fork vfork execve execveat arch_prctl restart_syscall", NATIVE)
+_rows("exit exit_group wait4 waitid fork vfork arch_prctl restart_syscall", NATIVE)
 _rows("gettid getpid getppid getpgid getpgrp setpgid getsid setsid set_tid_address", NATIVE)
 _rows("set_robust_list get_robust_list futex_waitv futex_wake futex_wait futex_requeue membarrier rseq", NATIVE)
 _rows("pidfd_open pidfd_send_signal pidfd_getfd kcmp", NATIVE, note="the pid namespace bounds whom it reaches")
@@ -297,6 +297,7 @@ _rows(
     MEDIATED,
     note="continued: the kernel makes the change, in the container's user namespace",
 )
+_rows("execve execveat", MEDIATED, note="continued: a set-id program, or root's, changes who one is")
 _rows("chroot", MEDIATED, note="continued: the new root lies in the caller's view")
 _rows(
     "prctl",

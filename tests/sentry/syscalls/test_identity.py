@@ -279,22 +279,41 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 MODES = {"plain": (0, 0o755), "setuid": (0, 0o4755), "setuid2": (2000, 0o4755), "setgid": (2000, 0o2755), "unreadable": (0, 0o4711)}
 
 
-def execute(k: Caller, name: str, env: tuple[str, ...] = ()) -> None:
-    """Run a program in a child; what it says is noted."""
+def execute(k: Caller, name: str, before: Callable[[], object] | None = None, *, first: Callable[[], object] | None = None) -> None:
+    """Run a program in a child; what it says is noted. `before`: what the child does before.
+
+    `first`: another thread of the child executes the program, while the first one, having done this, opens one file after the other.
+    """
     files = [f"{owner}.{mode:03o}" for owner in OWNERS for mode in (0o400, 0o600, 0o040, 0o004, 0o000)]
     read, write = os.pipe()
     os.fchmod(write, 0o666)
     pid = os.fork()
     if pid == 0:
         os.dup2(write, 1)
-        try:
-            os.execv(f"/work/base/{name}", [name, *files])
-        except OSError as e:
-            os.write(1, str(e).encode())
-        os._exit(1)
+
+        ready = threading.Event()
+
+        def run() -> None:
+            try:
+                if before:
+                    before()
+                if first:
+                    ready.wait()
+                os.execv(f"/work/base/{name}", [name, *files])
+            except OSError as e:
+                os.write(1, str(e).encode())
+            os._exit(1)
+
+        if first:
+            threading.Thread(target=run).start()
+            first()
+            while True:
+                if k.quiet("open", b"2000.040", RDONLY) >= 0:
+                    ready.set()
+        run()
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
-        k.note(name, pipe.read(), os.waitpid(pid, 0)[1])
+        k.note(name, *pipe.read().split(), os.waitpid(pid, 0)[1])  # in words, since a long text is not compared to its end
 
 
 @pytest.mark.parametrize("uid", [0, 1000])
@@ -321,6 +340,111 @@ def test_programs_that_change_the_id(program: Path, uid: int, no_new_privs: bool
         k.opened(b"0.400", RDONLY)
 
     both(body, prepare_with_programs, uid=uid, no_new_privs=no_new_privs)
+
+
+def test_what_an_exec_changes_is_not_remembered_from_before(program: Path) -> None:
+    """Each child has opened a file as who it was then; the exec changes that, and the owner of /proc/PID does not show it."""
+    source = str(program)
+
+    def prepare_with_programs(base: str) -> None:
+        prepare(base)
+        for name in ("plain", "capable"):
+            path = os.path.join(base, name)
+            with open(source, "rb") as file, open(path, "wb") as copy:
+                copy.write(file.read())
+            os.chmod(path, 0o755)
+
+    def body(k: Caller) -> None:
+        capability = struct.pack("<5I", 0x02000001, 1 << CAP_DAC_OVERRIDE, 0, 0, 0)
+        k("setxattr", b"capable", b"security.capability", Buffer(20, capability), 20, 0)
+
+        def open_some() -> None:
+            for _ in range(2):
+                k.quiet("open", b"0.400", RDONLY)
+                k.quiet("open", b"2000.400", RDONLY)
+
+        def root_without_capabilities() -> None:
+            k.quiet("capset", Buffer(8, HEADER[:8]), caps())
+            open_some()
+
+        def root_with_another_fsuid() -> None:
+            k.quiet("setfsuid", 1000)
+            open_some()
+
+        def user_with_another_fsuid() -> None:
+            k.quiet("setresuid", 1000, 1000, 2000)
+            k.quiet("setfsuid", 2000)
+            k.quiet("prctl", 4, 1)
+            open_some()
+
+        def user_with_another_fsgid() -> None:
+            k.quiet("setgroups", 0, None)
+            k.quiet("setresgid", 1000, 1000, 2000)
+            k.quiet("setfsgid", 2000)
+            k.quiet("setresuid", 1000, 1000, 1000)
+            k.quiet("prctl", 4, 1)
+            open_some()
+
+        def user() -> None:
+            k.become(1000)
+            open_some()
+
+        def user_who_holds_back() -> None:
+            k.quiet("prctl", PR_SET_KEEPCAPS, 1)
+            k.quiet("setresuid", 1000, 1000, 1000)
+            mask = 1 << CAP_DAC_READ_SEARCH
+            k.quiet("capset", Buffer(8, HEADER[:8]), Buffer(24, struct.pack("<6I", mask, mask, mask, 0, 0, 0)))
+            k.quiet("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0)
+            k.quiet("capset", Buffer(8, HEADER[:8]), Buffer(24, struct.pack("<6I", 0, mask, mask, 0, 0, 0)))
+            k.quiet("prctl", 4, 1)
+            open_some()
+
+        def bounded_root() -> None:
+            k.quiet("prctl", PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
+            open_some()
+
+        states = (
+            root_without_capabilities,
+            root_with_another_fsuid,
+            user_with_another_fsuid,
+            user_with_another_fsgid,
+            user,
+            user_who_holds_back,
+            bounded_root,
+        )
+        for state in states:
+            for name in ("plain", "capable"):
+                k.note(state.__name__)
+                execute(k, name, state)
+
+    both(body, prepare_with_programs)
+
+
+def test_a_thread_that_executes_takes_the_id_of_the_first_and_not_its_groups(program: Path) -> None:
+    source = str(program)
+
+    def prepare_with_programs(base: str) -> None:
+        prepare(base)
+        for name, (owner, mode) in MODES.items():
+            path = os.path.join(base, name)
+            with open(source, "rb") as file, open(path, "wb") as copy:
+                copy.write(file.read())
+            os.chown(path, owner, owner)
+            os.chmod(path, mode)
+
+    def groups(k: Caller, *numbers: int) -> None:
+        """Of the calling thread alone: group 1000, user 1000, no capabilities, these groups."""
+        k.quiet("setgroups", len(numbers), Buffer(8, struct.pack(f"<{len(numbers)}I", *numbers)))
+        k.quiet("setresgid", 1000, 1000, 1000)
+        k.quiet("setresuid", 1000, 1000, 1000)
+        k.quiet("prctl", 4, 1)
+
+    def body(k: Caller) -> None:
+        for name in MODES:
+            for _ in range(4):
+                execute(k, name, lambda: groups(k, 1), first=lambda: groups(k, 1, 2000))
+
+    both(body, prepare_with_programs)
 
 
 def test_capabilities_across_an_exec(program: Path) -> None:
