@@ -71,7 +71,7 @@ def _refusal(root: int, path: str, unseen: str = "") -> str:
 
 def _check_machine(root: int, path: str) -> None:
     """Refuse an ELF file of another architecture now: after `start` there is nobody left to tell."""
-    fd = _open(root, path, os.O_RDONLY)
+    fd = _open(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)  # by now it may be a FIFO
     if fd < 0:
         return
     try:

@@ -12,6 +12,7 @@ import os
 
 from sentry.abi import O_VALID, SECCOMP_USER_NOTIF_FLAG_CONTINUE
 from sentry.platform._native import ffi, lib
+from sentry.platform.confine import where
 from sentry.platform.threads import start_new_thread
 from sentry.task import CONTINUE, HELD, Fd, Task
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     Handler = Callable[[Task], object]
 
 _OPEN, _OPENAT = 2, 257
+
+_NO_DEVICE = (1 << 64) - 1
+"""st_dev of no file: that of the procfs of a container that has none."""
 
 UNKNOWN = -1
 """What numbers that are no system call's are counted as, all together: a workload must not be able to fill our memory."""
@@ -72,6 +76,14 @@ class Dispatcher:
         os.fchdir(self._selffd)
 
     def _serve(self, listener: int) -> None:
+        try:
+            self._serve_to_the_end(listener)
+        except BaseException as error:
+            # Nobody would answer the tasks behind this listener any more: the sentry ends, and with it the container.
+            self._kernel.say("a listener's thread has failed: %r%s", error, where(error))
+            os._exit(1)
+
+    def _serve_to_the_end(self, listener: int) -> None:
         self.enter_thread()
         if lib.notif_sync_wakeup(listener) < 0:
             self._kernel.say("this kernel has no synchronous wake-up (Linux 6.6): each mediated call costs 40 us more")
@@ -87,7 +99,7 @@ class Dispatcher:
     def _loop(self, listener: int, serving: Any) -> None:
         kernel = self._kernel
         serving.root, serving.procfd = kernel.root, kernel.procfd
-        serving.proc_dev, serving.flags = kernel.proc.dev, O_VALID
+        serving.proc_dev, serving.flags = kernel.proc.dev & _NO_DEVICE, O_VALID
         serving.note_missing = kernel.missing is not None
         call = serving.call
         task = Task(kernel, listener, serving)

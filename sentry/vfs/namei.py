@@ -265,6 +265,8 @@ def _create(task: Task, walk: _Walk, flags: int, mode: int) -> int:
     if fd < 0:
         raise OSError(-fd, "create")
     lib.fd_info(fd, task.opened)
+    if task.opened.dev == task.kernel.proc.dev:  # a name that came into being meanwhile
+        return task.kernel.proc.admit(task, fd, flags)
     return _settled(task, fd, flags)
 
 

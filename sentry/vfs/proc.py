@@ -43,15 +43,15 @@ _OWN_DIRECTORIES = frozenset((b"fd", b"fdinfo", b"map_files"))
 class Proc:
     """The procfs of one container. Constant after boot."""
 
-    __slots__ = ("_bare", "_device", "_fuse_root", "_own_net", "_root", "dev", "generated_dev", "view")
+    __slots__ = ("_bare", "_device", "_fuse_root", "_own_net", "dev", "generated_dev", "view")
 
     def __init__(self, root: int, procfd: int, message: dict[str, Any], given: dict[str, int]) -> None:
         """`root`: the container's; `given`: descriptors by name, of which fuse, fuse_root and cgroup:* are used."""
         self.dev = -1
         """st_dev of the container's procfs; -1 when it has none."""
-        self._root = lib.openat2_raw(root, b"proc", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, 0)
         self._bare = given.get("bare_proc", -1)
-        """The same procfs, a mount that nothing is mounted on: where names are proven."""
+        """The same procfs, a mount that nothing is mounted on, nor can be: where names are proven, and where we read ourselves. In its
+        own tree the workload may mount a FIFO on /proc/1/stat, which would hold us up, or a link to what is not its own."""
         self._device = given.get("fuse", -1)
         self._fuse_root = given.get("fuse_root", -1)
         self._own_net = bool(message["own_netns"])
@@ -60,19 +60,23 @@ class Proc:
         """st_dev of the generated files' FUSE mount; -1 when there is none."""
         if self._fuse_root >= 0:
             self.generated_dev = _device_unasked(self._fuse_root)
-        listing = -1
-        if self._root >= 0 and lib.fd_type(self._root) == PROC_SUPER_MAGIC:
-            lib.fd_info(self._root, facts)
-            self.dev = int(facts.dev)
-            listing = os.open(".", os.O_RDONLY | O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+        own = listing = -1
+        place = lib.openat2_raw(root, b"proc", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, 0)
+        if place >= 0:
+            if lib.fd_type(place) == PROC_SUPER_MAGIC:
+                lib.fd_info(place, facts)
+                self.dev = int(facts.dev)
+                own = self._bare
+                listing = os.open(".", os.O_RDONLY | O_DIRECTORY | os.O_CLOEXEC, dir_fd=own)
+            os.close(place)
         uname = os.uname()
         unique = os.urandom(16).hex()
         groups = {name[7:].encode(): fd for name, fd in given.items() if name.startswith("cgroup:")}
         self.view = ProcView(
-            proc=directory_reader(self._root),
+            proc=directory_reader(own),
             host=directory_reader(procfd),
             cgroup=[cgroup_reader(groups)] if groups else [],
-            pids=pid_lister(listing),
+            pids=pid_lister(listing) if listing >= 0 else tuple,
             start=message["born"],
             start_realtime=time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + message["born"],
             release=uname.release.encode(),

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from containers import Bundles, Pysc, requires
 
+from runsc_cli.oci.default import default_spec
+
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -128,6 +130,27 @@ def test_a_sentry_that_is_stopped_holds_nobody_up(pysc: Pysc, bundle: Bundles) -
     assert "sentry does not answer" in done.err
     pysc("kill", pysc.id, "KILL", check=True)
     pysc("delete", "--force", pysc.id, check=True)
+
+
+# ---- the sentry reads procfs, too ----
+
+ADMIN = {kind: ["CAP_SYS_ADMIN"] for kind in ("bounding", "effective", "permitted")}
+
+
+def test_what_is_mounted_on_procfs_does_not_come_between_the_sentry_and_it(pysc: Pysc, bundle: Bundles) -> None:
+    """sysinfo(2) and /proc/loadavg count threads by /proc/PID/stat: a FIFO there would hold up all calls of the container."""
+    attack = "mount -t tmpfs t /proc/1 && mkfifo /proc/1/stat && uptime && cat /proc/loadavg"
+    made = bundle(["sh", "-c", attack], process={"capabilities": ADMIN})
+    done = pysc("run", "-b", made, pysc.id, timeout=20, check=True)
+    assert "load average" in done.out
+    assert done.out.endswith(" 0.00 1/1 1\n"), done
+
+
+def test_a_container_may_have_no_procfs(pysc: Pysc, bundle: Bundles) -> None:
+    without = [mount for mount in default_spec(False, [], 0, 0)["mounts"] if mount["type"] != "proc"]
+    paths = {"maskedPaths": [], "readonlyPaths": []}
+    done = pysc("run", "-b", bundle(["sh", "-c", "ls /proc; uptime"], mounts=without, linux=paths), pysc.id, check=True)
+    assert "load average" in done.out
 
 
 # ---- memory that the container does not pay for ----
