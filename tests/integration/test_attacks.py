@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,49 @@ def test_a_sentry_that_is_stopped_holds_nobody_up(pysc: Pysc, bundle: Bundles) -
     assert "sentry does not answer" in done.err
     pysc("kill", pysc.id, "KILL", check=True)
     pysc("delete", "--force", pysc.id, check=True)
+
+
+HOLD = """
+import os, signal
+os.mkfifo("/mnt/fifo")
+told, tell = os.pipe()
+for round in range(3):
+    waiting = []
+    for i in range(100):
+        pid = os.fork()
+        if pid == 0:
+            os.write(tell, b".")
+            os.open("/mnt/fifo", os.O_WRONLY if round % 2 else os.O_RDONLY)
+            os.kill(os.getpid(), signal.SIGKILL)
+        waiting.append(pid)
+    for pid in waiting:
+        os.read(told, 1)
+    for pid in waiting:
+        os.kill(pid, signal.SIGKILL)
+    for pid in waiting:
+        os.waitpid(pid, 0)
+print("killed", flush=True)
+os.read(0, 1)
+"""
+
+
+def test_callers_that_die_while_they_wait_leave_nothing_in_the_sentry(pysc: Pysc, bundle: Bundles) -> None:
+    tmp = {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs"}
+    mounts = [*default_spec(False, [], 0, 0)["mounts"], tmp]
+    made = bundle([sys.executable, "-B", "-S", "-c", HOLD], root={"path": "/"}, mounts=mounts)
+    command = subprocess.Popen(pysc.argv("run", "-b", made, pysc.id), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    assert command.stdin is not None
+    assert command.stdout.readline() == "killed\n"
+    sentry = json.loads((pysc.root / pysc.id / "state.json").read_text())["sentry"][0]
+    deadline = time.monotonic() + 10
+    while True:
+        threads, fds = (len(os.listdir(f"/proc/{sentry}/{what}")) for what in ("task", "fd"))
+        if threads <= 3 and fds <= 20:
+            break
+        assert time.monotonic() < deadline, f"{threads} threads, {fds} descriptors"
+    command.communicate("x", timeout=30)
+    assert command.returncode == 0
 
 
 # ---- the sentry reads procfs, too ----
