@@ -185,9 +185,13 @@ def plan(
 
 def _steps(resources: Resources | None, there: Hierarchies) -> list[Step]:
     """In the order in which they are done: device rules, limits by controller, then the config's own files."""
-    out = _device_steps(resources, there)
-    if resources is None:
-        return out
+    devices = _device_steps(resources, there)
+    return devices if resources is None else devices + limit_steps(resources, there)
+
+
+def limit_steps(resources: Resources, there: Hierarchies) -> list[Step]:
+    """Limits by controller, then the config's own files."""
+    out: list[Step] = []
     if there.pure:
         from runsc_cli.cgroups import v2
 
