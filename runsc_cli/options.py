@@ -258,7 +258,7 @@ VERBS = (
             Option("l3-cache-schema", STRING, "not supported: Intel RDT", default="", metavar="SCHEMA"),
             Option("mem-bw-schema", STRING, "not supported: Intel RDT", default="", metavar="SCHEMA"),
         ), least=1, most=1,
-        examples=("pysc update --memory 256m --pids-limit 100 web", "echo '{...}' | pysc update --resources - web")),
+        examples=("pysc update --memory 256m --pids-limit 100 web", "pysc update --resources limits.json web")),
     Verb("exec", "run a command in a container", "ID COMMAND...", (
             _CONSOLE,
             _PIDFD_SOCKET,
