@@ -348,7 +348,7 @@ class Creation:
         plan = server.Plan(namespaces["user"], namespaces["mount"], -1)
         plan.mounts = mount_plan.mounts(spec, bundle, userns, from_stage, self.warn)
         if view is None:
-            plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.warn)
+            plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.mappings, self.warn)
         else:
             plan.links = view.links
             plan.mounts = view.mounts(userns, self.warn) + plan.mounts

@@ -11,9 +11,9 @@ import errno
 import os
 from stat import S_ISCHR
 
-from gofer.mounts import Mount
+from gofer.mounts import Mount, MountError
 from runsc_cli import mount_options
-from runsc_cli.errors import PyscError, SpecError
+from runsc_cli.errors import PyscError, SpecError, strerror
 from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -36,6 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runsc_cli.oci.mappings import Mappings
     from runsc_cli.oci.model import Mount as SpecMount
     from runsc_cli.oci.model import Spec
 
@@ -168,11 +169,25 @@ def stage_mounts(spec: Spec) -> list[tuple[int, str, tuple[str, ...]]]:
     return found
 
 
-def rootfs(spec: Spec, bundle: str, userns: int, warn: Callable[[str], None]) -> int:
+def rootfs(spec: Spec, bundle: str, userns: int, mappings: Mappings | None, warn: Callable[[str], None]) -> int:
     """The detached, idmapped mount of root.path. Raises SpecError when it is not a directory."""
     path = os.path.join(bundle, spec.root.path)
     if not os.path.isdir(path):
         raise PyscError(f"rootfs ({os.path.abspath(path)}) does not exist" if not os.path.exists(path) else f"rootfs {path!r} is not a directory")
-    fd = detached(path, userns, False, warn, "root.path")
+    said: list[str] = []
+    fd = detached(path, userns, False, said.append, "root.path")
+    if said and mappings is not None and os.geteuid() == 0:
+        from runsc_cli import overlay
+
+        try:
+            layers = overlay.layers(path)
+            if layers is not None:
+                again = overlay.remount(layers, userns, mappings)
+                os.close(fd)
+                fd, said = again, []
+        except (MountError, OSError) as error:
+            said.append(f"{path!r}: {strerror(error) if isinstance(error, OSError) else error}")
+    for text in said:
+        warn(text)
     _no_devices(fd, "root.path")
     return fd
