@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from runsc_cli.options import Options
     from runsc_cli.state import Container
 
+_SHOWN = ("memory", "cpu", "cpuacct", "cpuset", "")
+"""The hierarchies, version 2's last, by which /proc tells the container what it has."""
+
 
 _PATIENCE = 60
 """Seconds that an answer of the sentry may take: milliseconds, unless the machine is very busy or somebody has stopped it."""
@@ -422,6 +425,9 @@ class Creation:
         }
         given.update({_NS_FILES[kind]: fd for kind, fd in namespaces.items()})
         given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
+        for name, path in self.cgroup.paths.items() if self.cgroup else ():
+            if name in _SHOWN:
+                given[f"cgroup:{name}"] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if self.context.options["debug"]:
             given["log"] = 2
         caps, resources = spec.process.capabilities, spec.linux.resources

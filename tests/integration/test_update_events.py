@@ -244,3 +244,16 @@ def test_version_2(tmp_path: Path) -> None:
     ]
     assert found["hugetlb"] == {"2MB": {"usage": 2097152, "failcnt": 6}}
     assert found["cpuset"]["cpus"] == [0, 1, 4]
+
+
+# ---- the limits as the container sees them ----
+
+
+def test_proc_shows_the_limits_and_what_update_makes_of_them(pysc: Pysc, bundle: Bundles, v1: None) -> None:
+    resources = {"memory": {"limit": 50 * MIB, "swap": 50 * MIB}, "cpu": {"cpus": "0"}}
+    start(pysc, bundle(["sleep", "1000"], linux={"resources": resources}))
+    show = ["sh", "-c", "grep MemTotal /proc/meminfo; grep -c processor /proc/cpuinfo"]
+    assert pysc("exec", pysc.id, *show).out.split() == ["MemTotal:", str(50 * 1024), "kB", "1"]
+    pysc("update", "--memory", "80m", "--memory-swap", "80m", pysc.id, check=True)
+    assert pysc("exec", pysc.id, *show).out.split()[1] == str(80 * 1024)
+    pysc("delete", "--force", pysc.id, check=True)
