@@ -11,13 +11,14 @@ import errno
 import os
 from stat import S_ISCHR
 
-from gofer.mounts import Mount, MountError
-from runsc_cli import mount_options
+from gofer.mounts import Mount, MountError, check, new_filesystem
+from runsc_cli import forked, mount_options
 from runsc_cli.errors import PyscError, SpecError, strerror
 from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_RECURSIVE,
+    CLONE_NEWIPC,
     MOUNT_ATTR_IDMAP,
     MOUNT_ATTR_NODEV,
     MS_BIND,
@@ -84,8 +85,11 @@ def mounts(
         if kind not in ("tmpfs", "devpts", *STAGE_TYPES):
             raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
         data = (*options.superblock, *options.parameters) if mount.type == kind else ("mode=555", "size=0")
+        fd = from_stage.get(i, -1)
         if mount.type == "mqueue":
             data = ()
+            if fd < 0:
+                fd = _foreign_mqueue(spec, field)
         if mount.type == "tmpfs":
             data += _inodes(data, spec)
         data = (*_source(mount), *data)
@@ -95,7 +99,7 @@ def mounts(
             Mount(
                 mount.type if mount.type == "sysfs" else kind,
                 mount.target,
-                fd=from_stage.get(i, -1),
+                fd=fd,
                 data=data,
                 attr_set=options.attr_set,
                 attr_clear=options.attr_clear,
@@ -162,11 +166,32 @@ def _no_devices(fd: int, field: str) -> None:
 def stage_mounts(spec: Spec) -> list[tuple[int, str, tuple[str, ...]]]:
     """(index, type, data options) of the mounts that the stage has to make."""
     found = []
+    ipc = spec.linux.namespace("ipc")
     for i, mount in enumerate(spec.mounts):
+        if mount.type == "mqueue" and (ipc is None or ipc.path):
+            continue
         if mount.type in STAGE_TYPES:
             data = mount_options.parse(mount.options).parameters
             found.append((i, mount.type, (*_source(mount), *(data if mount.type == "proc" else ()))))
     return found
+
+
+def _foreign_mqueue(spec: Spec, field: str) -> int:
+    """The message queues of an IPC namespace that is not the container's own: its user namespace has no say there, we may have."""
+    ipc = spec.linux.namespace("ipc")
+    path = ipc.path if ipc is not None else ""
+
+    def make() -> int:
+        if path:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            check(lib.setns_(fd, CLONE_NEWIPC), f"join the ipc namespace {path!r}")
+            os.close(fd)
+        return new_filesystem("mqueue", (), "mqueue")
+
+    try:
+        return forked.mount(make, "mqueue")
+    except MountError as error:
+        raise SpecError(field, str(error)) from None
 
 
 def rootfs(spec: Spec, bundle: str, userns: int, mappings: Mappings | None, warn: Callable[[str], None]) -> int:

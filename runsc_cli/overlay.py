@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 
 from gofer.mounts import PUT_AT, MountError, check, clone, move, new_filesystem
+from runsc_cli import forked
 from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -29,7 +30,6 @@ from sentry.abi import (
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
 )
-from sentry.platform import wire
 from sentry.platform._native import ffi, lib
 
 TYPE_CHECKING = False
@@ -121,23 +121,11 @@ def remount(found: Layers, userns: int, mappings: Mappings) -> int:
         os.makedirs(f"{parent}/{WORK}", 0o700, exist_ok=True)
         mounts.append(_idmapped(parent, userns))
         names.append(name)
-    ours, theirs = wire.pair()
-    pid = os.fork()
-    if pid == 0:
-        _child(theirs, mounts, names, found, (uid, gid))
-    theirs.close()
-    for fd in mounts:
-        os.close(fd)
     try:
-        answer, fds = wire.recv(ours)
-    except wire.Closed:
-        raise MountError("mount the overlay: the process that does it was killed") from None
+        return forked.mount(lambda: _mount(mounts, names, found, (uid, gid)), "mount the overlay again")
     finally:
-        os.waitpid(pid, 0)
-        ours.close()
-    if "error" in answer:
-        raise MountError(answer["error"])
-    return fds[0]
+        for fd in mounts:
+            os.close(fd)
 
 
 def _idmapped(path: str, userns: int) -> int:
@@ -148,16 +136,6 @@ def _idmapped(path: str, userns: int) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def _child(sock: wire.Socket, mounts: list[int], names: list[str], found: Layers, owner: tuple[int, int]) -> None:
-    """In a process of its own: make the overlay and send it."""
-    try:
-        wire.send(sock, {}, [_mount(mounts, names, found, owner)])
-    except (MountError, OSError) as error:
-        wire.send(sock, {"error": str(error)})
-    finally:
-        os._exit(0)
 
 
 def _mount(mounts: list[int], names: list[str], found: Layers, owner: tuple[int, int]) -> int:
