@@ -327,7 +327,7 @@ class Creation:
             p.call("close", context)
         hooks = spec.hooks
         if not (hooks.prestart or hooks.create_runtime or hooks.create_container):
-            launch.sysctls(p, spec, made)
+            launch.sysctls(p, spec, made, mappings.last_gid)
         child = stage.fork(p, clone, _import_the_rest)
         p = Program()
         fds = {index: stage.take_fd(child[result.index]) for index, result in made.items()}
@@ -380,7 +380,8 @@ class Creation:
         self.container.save()  # for hooks that ask who is there
         hooks.during_create(self.container, spec, self.init_pidfd)
         p = Program()
-        launch.sysctls(p, spec, {index: Passed(fd) for index, fd in from_stage.items()})
+        assert self.mappings is not None
+        launch.sysctls(p, spec, {index: Passed(fd) for index, fd in from_stage.items()}, self.mappings.last_gid)
         if p:
             self.stage.run(p)
 

@@ -101,15 +101,21 @@ def clocks_from_zero(p: Program) -> int:
     return born
 
 
-def sysctls(p: Program, spec: Spec, made: Mapping[int, Result | Passed]) -> None:
-    """Kernel parameters of the container's own namespaces: proc_sys(5). `made`: index in spec.mounts -> a mount of the stage's."""
+def sysctls(p: Program, spec: Spec, made: Mapping[int, Result | Passed], last_gid: int) -> None:
+    """Kernel parameters of the container's own namespaces: proc_sys(5). `made`: index in spec.mounts -> a mount of the stage's.
+
+    `last_gid`: the highest group id that the container has. Engines let everybody ping with a range that ends beyond it.
+    """
     proc = next((mount for index, mount in made.items() if spec.mounts[index].type == "proc"), None)
     if proc is None:
         return
     for name, value in sorted(spec.linux.sysctl.items()):
+        text = value
+        if name == "net.ipv4.ping_group_range":
+            text = " ".join(str(min(int(word), last_gid)) if word.isdigit() else word for word in value.split())
         path = b"sys/" + name.replace(".", "/").encode()
         file = p.call("openat", proc, path, os.O_WRONLY | O_CLOEXEC, 0, what=f"sysctl {name!r}")
-        p.call("write", file, value.encode(), len(value), what=f"sysctl {name!r}")
+        p.call("write", file, text.encode(), len(text), what=f"sysctl {name!r}")
         p.call("close", file)
 
 

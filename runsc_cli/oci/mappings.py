@@ -60,6 +60,11 @@ class Mappings:
         """The same of a group."""
         return _outside(self.gids, gid)
 
+    @property
+    def last_gid(self) -> int:
+        """The highest group id that the container has."""
+        return max(first + count - 1 for first, _, count in self.gids)
+
     def require(self, process: Process, at: str = "process") -> None:
         """Every id that `process` takes has to be mapped. Raises SpecError."""
         user = process.user

@@ -1,0 +1,241 @@
+"""containerd and Docker of the tests' own: in mount and network namespaces that nobody else sees, on sockets in a directory of theirs.
+
+Nothing of an engine that the machine may have is touched: /run is a tmpfs here, bridges and packet filters are those of an empty network
+namespace, and every mount goes with the last process. The clients run in the same namespaces. Daemons are ended by pid.
+
+Shims outlive the command that starts them, and become children of the test process, a child subreaper (tests/containers.py): after each
+test their end is waited for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from containers import Done, descendants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CTR_PROGRAMS = ("containerd", "ctr", "containerd-shim-runc-v2", "unshare", "nsenter", "ip", "mount")
+DOCKER_PROGRAMS = (*CTR_PROGRAMS, "dockerd", "docker", "docker-init")
+IMAGE = "docker.io/library/busybox:latest"
+DEADLINE = 90.0
+
+_PREPARE = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
+
+
+def pysc_binary() -> str:
+    """The command as it is installed: engines call it without PATH, from their own working directory."""
+    return str(Path(sys.executable).with_name("pysc"))
+
+
+class Daemon:
+    """A process that says on stderr when it is ready; what it says later is kept for a failure's report."""
+
+    def __init__(self, argv: list[str], ready: str, cwd: Path) -> None:
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=cwd)
+        self.log: list[str] = []
+        for line in self._lines():
+            if ready in line:
+                break
+        else:
+            raise AssertionError(f"{argv}: {''.join(self.log)}")
+        self._reader = threading.Thread(target=self._drain, daemon=True)
+        self._reader.start()
+
+    def _drain(self) -> None:
+        """Until nobody has the pipe any more."""
+        assert self._process.stderr is not None
+        with self._process.stderr:
+            for _ in self._lines():
+                pass
+
+    def _lines(self) -> Iterator[str]:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.log.append(line)
+            yield line
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        finally:
+            self.crash()
+
+    def crash(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join(30)
+
+
+class Containerd:
+    """containerd, and `ctr` for it. With `runtime` a container's commands know which binary makes it."""
+
+    def __init__(self, directory: Path, rootfs: Path) -> None:
+        self.directory = directory
+        self.rootfs = rootfs
+        self.runtime = pysc_binary()
+        self._config = directory / "config.toml"
+        self._config.write_text(
+            f'version = 2\nroot = "{directory}/root"\nstate = "{directory}/state"\n'
+            'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+            f'[grpc]\naddress = "{self.socket}"\n[ttrpc]\naddress = "{directory}/c.ttrpc"\n'
+        )
+        # namespaces that outlive a crash of the daemon
+        holder = ["unshare", "--mount", "--net", "sh", "-c", _PREPARE, "sh", "sh", "-c", "echo ready >&2; exec sleep infinity"]
+        self._holder = Daemon(holder, "ready", directory)
+        self.daemon = self._start()
+        image = directory / "image.tar"
+        image.write_bytes(oci_image(rootfs))
+        self.ctr("images", "import", image, check=True)
+        image.unlink()
+
+    def _start(self) -> Daemon:
+        return Daemon(self.inside("containerd", "--config", str(self._config)), "successfully booted", self.directory)
+
+    @property
+    def socket(self) -> str:
+        return f"{self.directory}/c.sock"
+
+    def inside(self, *argv: str) -> list[str]:
+        """A command in the engine's namespaces."""
+        return ["nsenter", "-t", str(self._holder.pid), "-m", "-n", *argv]
+
+    def argv(self, *words: object) -> list[str]:
+        """A command line of ctr. `run` and `run --rm` get the runtime."""
+        line = [str(word) for word in words]
+        if line[0] == "run":
+            line[1:1] = ["--runc-binary", self.runtime, "--runc-root", f"{self.directory}/runtime"]
+        return self.inside("ctr", "--address", self.socket, *line)
+
+    def ctr(self, *words: object, check: bool = False, input: str = "") -> Done:
+        return run(self.argv(*words), check=check, input=input)
+
+    def crash(self) -> None:
+        """Kill the daemon, and start another one on the same state."""
+        self.daemon.crash()
+        self.daemon = self._start()
+
+    def stop(self) -> None:
+        self.daemon.stop()
+        self._holder.crash()
+
+
+class Docker:
+    """dockerd on a containerd of ours, and `docker` for it."""
+
+    def __init__(self, containerd: Containerd, directory: Path, *options: str) -> None:
+        self.directory = directory
+        self._containerd = containerd
+        self._client = next(path for path in ("/usr/bin/docker", shutil.which("docker")) if path and os.path.exists(path))
+        config = directory / "daemon.json"
+        config.write_text(json.dumps({"deprecated-key-path": f"{directory}/key.json"}))
+        argv = [
+            "dockerd", "--config-file", str(config), "--containerd", containerd.socket, "--data-root", f"{directory}/data",
+            "--exec-root", f"{directory}/exec", "--pidfile", f"{directory}/pid", "--host", self.host, "--userland-proxy=false",
+            "--add-runtime", f"pysc={pysc_binary()}", *options,
+        ]  # fmt: skip
+        self.daemon = Daemon(containerd.inside(*argv), "API listen on", directory)
+        with tarfile.open(directory / "root.tar", "w") as tar:
+            tar.add(containerd.rootfs, arcname=".")
+        self("import", directory / "root.tar", "busybox:latest", check=True)
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.directory}/d.sock"
+
+    def argv(self, *words: object) -> list[str]:
+        line = [str(word) for word in words]
+        if line[0] in ("run", "create"):
+            line[1:1] = ["--runtime", "pysc"]
+        return [self._client, "--host", self.host, *line]
+
+    def __call__(self, *words: object, check: bool = False, input: str = "") -> Done:
+        return run(self.argv(*words), check=check, input=input)
+
+    def stop(self) -> None:
+        self.daemon.stop()
+
+
+def run(argv: list[str], *, check: bool = False, input: str = "") -> Done:
+    ran = subprocess.run(argv, input=input, capture_output=True, text=True, errors="replace", timeout=DEADLINE, check=False)
+    done = Done(argv, ran.returncode, ran.stdout, ran.stderr)
+    assert not check or done.code == 0, done
+    return done
+
+
+def settle() -> None:
+    """Wait until the shims, children of ours by now, have ended."""
+    while shims := [pid for pid, shown in descendants().items() if "containerd-shim" in shown]:
+        for pid in shims:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                continue  # a child of a child still
+
+
+def remove_cgroups(names: Iterator[str] | tuple[str, ...]) -> Callable[[], None]:
+    """Remembers which of the engines' parent cgroups are there; the result removes the others, which are empty by then."""
+    base = "/sys/fs/cgroup"
+    places = [f"{base}/{controller}/{name}" for controller in os.listdir(base) for name in names]
+    before = {place for place in places if os.path.isdir(place)}
+
+    def remove() -> None:
+        for place in places:
+            if place not in before and os.path.isdir(place):
+                os.rmdir(place)
+
+    return remove
+
+
+def oci_image(rootfs: Path) -> bytes:
+    """A root directory as an image of one layer, named IMAGE: an OCI image layout in a tar file, for `ctr images import`."""
+    blobs: dict[str, bytes] = {}
+
+    def blob(data: bytes, kind: str) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[digest] = data
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
+
+    layers = io.BytesIO()
+    with tarfile.open(fileobj=layers, mode="w") as tar:
+        tar.add(rootfs, arcname=".")
+    layer = blob(layers.getvalue(), "layer.v1.tar")
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Env": ["PATH=/bin:/sbin"], "Cmd": ["sh"]},
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob(json.dumps(config).encode(), "config.v1+json"),
+        "layers": [layer],
+    }
+    entry = blob(json.dumps(manifest).encode(), "manifest.v1+json")
+    entry["annotations"] = {"io.containerd.image.name": IMAGE, "org.opencontainers.image.ref.name": "latest"}
+    files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()}
+    files |= {f"blobs/sha256/{digest}": data for digest, data in blobs.items()}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
