@@ -51,7 +51,10 @@ STAGE_TYPES = ("proc", "mqueue")
 
 
 def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None], field: str) -> int:
-    """A detached, idmapped copy of the mount at host path `path`. Raises SpecError naming `field`."""
+    """A detached, idmapped copy of the mount at host path `path`. Raises SpecError naming `field`.
+
+    It is nobody's peer: what the config mounts on a copy of a shared mount would appear on the host as well, and stay there.
+    """
     fd = lib.open_tree_(
         AT_FDCWD,
         os.fsencode(path),
@@ -59,8 +62,12 @@ def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None
     )
     if fd < 0:
         raise SpecError(field, f"{path!r}: {os.strerror(-fd).lower()}")
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    error = lib.mount_setattr_(fd, b"", flags, 0, 0, MS_SLAVE, -1)
+    if error < 0:
+        os.close(fd)
+        raise SpecError(field, f"make the mount of {path!r} a slave: {os.strerror(-error).lower()}")
     if userns >= 0:
-        flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
         error = lib.mount_setattr_(fd, b"", flags, MOUNT_ATTR_IDMAP, 0, 0, userns)
         if error in (-errno.EINVAL, -errno.EPERM, -errno.EOPNOTSUPP):
             warn(f"{path!r} cannot be idmapped: its files belong to nobody inside the container")
