@@ -498,12 +498,13 @@ class Creation:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def _finish_stage(self, spec: Spec, preserve_fds: int, fifo: int, init: bool) -> None:
-        from runsc_cli.executable import find
+        from runsc_cli.executable import find, with_home
         from sentry.platform.filter_cache import program
 
         stage, process = self.stage, spec.process
         assert stage is not None
         path = find(self.root, process)
+        process = with_home(self.root, process)
         os.close(self.root)
         launch.host_settings(stage.pid, process)
         p = Program()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MACHINE = 62  # EM_X86_64
+_PASSWD_SIZE = 1 << 20  # bytes of it that are looked at
 _PREFIX = "unable to start container process: exec: "
 
 
@@ -80,6 +81,36 @@ def _check_machine(root: int, path: str) -> None:
         os.close(fd)
     if head[:4] == b"\x7fELF" and (len(head) < 20 or head[4] != 2 or int.from_bytes(head[18:20], "little") != _MACHINE):
         raise PyscError(f"unable to start container process: exec {path}: exec format error")
+
+
+def with_home(root: int, process: Process) -> Process:
+    """The process with HOME in its environment: where that is missing or empty it is what passwd(5) of the container says, else /. As runc."""
+    if any(entry.startswith("HOME=") and entry != "HOME=" for entry in process.env):
+        return process
+    env = [entry for entry in process.env if entry != "HOME="]
+    return process.replace(env=(*env, f"HOME={_home(root, process.user.uid) or '/'}"))
+
+
+def _home(root: int, uid: int) -> str:
+    """The sixth field of the first line for `uid`; empty where there is none. The file is the image's: whatever it is, it holds nobody up."""
+    fd = _open(root, "/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    if fd < 0:
+        return ""
+    try:
+        if not S_ISREG(os.fstat(fd).st_mode):
+            return ""
+        data = b""
+        while len(data) < _PASSWD_SIZE and (piece := os.read(fd, _PASSWD_SIZE)):
+            data += piece
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    for line in data.split(b"\n"):
+        fields = line.split(b":")
+        if len(fields) == 7 and fields[2] == b"%d" % uid:
+            return os.fsdecode(fields[5].partition(b"\0")[0])
+    return ""
 
 
 def root_of(pid: int) -> int:

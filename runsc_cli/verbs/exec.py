@@ -102,7 +102,7 @@ class Execution:
 
     def run(self) -> int:
         """Up to the workload's execve(2); returns the terminal's master, or -1."""
-        from runsc_cli.executable import find, root_of
+        from runsc_cli.executable import find, root_of, with_home
         from sentry.platform.filter_cache import program
 
         state, process, stage = self._container.state, self._process, self.stage
@@ -110,6 +110,7 @@ class Execution:
         root = root_of(state.init.pid)
         try:
             path = find(root, process.replace(args=(self._executable,)) if self._executable else process)
+            process = with_home(root, process)
         finally:
             os.close(root)
         self._enter(state.init.pid)
