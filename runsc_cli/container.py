@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 _SHOWN = ("memory", "cpu", "cpuacct", "cpuset", "")
 """The hierarchies, version 2's last, by which /proc tells the container what it has."""
 
-
 _PATIENCE = 60
 """Seconds that an answer of the sentry may take: milliseconds, unless the machine is very busy or somebody has stopped it."""
 
@@ -245,6 +244,8 @@ class Creation:
         if self.context.options["ignore_cgroups"]:
             self.container.save()
             return
+        if self.context.options["systemd_cgroup"]:  # its cgroupsPath is no path
+            raise PyscError("--systemd-cgroup is not there yet: let the engine use the cgroupfs driver")
         from runsc_cli.cgroups import driver
 
         self.cgroup = driver.plan(spec.linux.cgroups_path, self.container.id, spec.linux.resources)
