@@ -12,24 +12,21 @@ import errno
 import os
 
 from gofer import server
-from runsc_cli import launch
+from runsc_cli import launch, namespaces
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices, leaf
 from runsc_cli.control import SOCKET
+from runsc_cli.daemon import daemon
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, strerror
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
 from runsc_cli.state import CREATED, FIFO, HOOKS_FILE, RUNNING, STOPPED
 from runsc_cli.teardown import destroy
 from sentry.abi import (
-    CLONE_NEWCGROUP,
-    CLONE_NEWIPC,
     CLONE_NEWNET,
     CLONE_NEWNS,
-    CLONE_NEWPID,
     CLONE_NEWTIME,
     CLONE_NEWUSER,
-    CLONE_NEWUTS,
     CLONE_PARENT,
     FSCONFIG_CMD_CREATE,
     FSCONFIG_SET_FLAG,
@@ -42,8 +39,6 @@ from sentry.abi import (
 )
 from sentry.devices import READ, WRITE, Rule
 from sentry.platform import signals, wire
-from sentry.platform._native import lib
-from sentry.platform.confine import where
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,73 +58,6 @@ _SHOWN = ("memory", "cpu", "cpuacct", "cpuset", "")
 
 _PATIENCE = 60
 """Seconds that an answer of the sentry may take: milliseconds, unless the machine is very busy or somebody has stopped it."""
-
-NAMESPACES = {
-    "cgroup": CLONE_NEWCGROUP,
-    "ipc": CLONE_NEWIPC,
-    "mount": CLONE_NEWNS,
-    "network": CLONE_NEWNET,
-    "pid": CLONE_NEWPID,
-    "time": CLONE_NEWTIME,
-    "uts": CLONE_NEWUTS,
-}
-_NS_FILES = {"user": "user", "mount": "mnt", "network": "net", "ipc": "ipc", "uts": "uts"}
-
-
-def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
-    """Fork a process of ours that holds no descriptor but `keep`, in a session of its own; returns its pid."""
-    try:
-        pid = os.fork()
-    except OSError as e:
-        raise HostError("fork", name, e) from None
-    if pid:
-        return pid
-    code = 1
-    try:
-        os.setsid()
-        _own_signals()
-        lib.prctl_(PR_SET_NAME, lib_str(name), 0, 0, 0)
-        null = os.open(os.devnull, os.O_RDWR)
-        for fd in range(3):
-            if fd not in keep:
-                os.dup2(null, fd)
-        _close_except({0, 1, 2, *keep})
-        work()
-        code = 0
-    except BaseException as error:
-        # nobody above us is to go on with the caller's stack; with --debug stderr is the terminal or log
-        os.write(2, f"{name}: {error!r}{where(error)}\n".encode(errors="replace"))
-    finally:
-        os._exit(code)
-
-
-def _own_signals() -> None:
-    """Forget the caller's handlers. The wake-up descriptor is closed here and its number may soon be another file's."""
-    signals.wakeup(-1)
-    for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP}:
-        if callable(signals.handler(number)):
-            signals.handle(number, signals.SIG_DFL)
-
-
-def lib_str(text: str) -> int:
-    """The address of a C string that lives for ever, for prctl(2)."""
-    from sentry.platform._native import ffi
-
-    buffer = ffi.new("char[]", text.encode())
-    _kept.append(buffer)
-    return int(ffi.cast("uintptr_t", buffer))
-
-
-_kept: list[object] = []
-
-
-def _close_except(keep: set[int]) -> None:
-    low = 0
-    for fd in sorted(keep):
-        if fd > low:
-            os.closerange(low, fd)
-        low = fd + 1
-    lib.syscall6(436, low, 0xFFFFFFFF, 0, 0, 0, 0)  # close_range(2): to the end of the table
 
 
 class Creation:
@@ -276,17 +204,17 @@ class Creation:
             flags |= CLONE_NEWNET
         paths: list[int] = []
         for ns in spec.linux.namespaces:
-            if ns.type not in NAMESPACES or (alone and ns.type == "network"):
+            if ns.type not in namespaces.FLAGS or (alone and ns.type == "network"):
                 continue
             if not ns.path:
-                flags |= NAMESPACES[ns.type]
+                flags |= namespaces.FLAGS[ns.type]
                 continue
             try:
                 fd = os.open(ns.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             except OSError as e:
                 raise HostError("open", ns.path, e) from None
             paths.append(fd)
-            p.call("setns", Passed(fd), NAMESPACES[ns.type], what=f"join the {ns.type} namespace {ns.path!r}")
+            p.call("setns", Passed(fd), namespaces.FLAGS[ns.type], what=f"join the {ns.type} namespace {ns.path!r}")
         p.call("unshare", CLONE_NEWUSER, what="make a user namespace")
         stage.run(p) if born is None else stage.fork(p, born)
         for fd in paths:
@@ -345,11 +273,12 @@ class Creation:
         stage = self.stage
         assert stage is not None
         init = stage.pid
-        namespaces = {
-            kind: os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for kind, name in _NS_FILES.items()
+        spaces = {
+            kind: os.open(f"/proc/{init}/ns/{namespaces.FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
+            for kind in ("user", "mount", "network", "ipc", "uts")
         }
         procfd = _own_procfs()
-        plan = server.Plan(namespaces["user"], namespaces["mount"], -1)
+        plan = server.Plan(spaces["user"], spaces["mount"], -1)
         plan.mounts = mount_plan.mounts(spec, bundle, userns, from_stage, self.warn)
         if view is None:
             plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.mappings, self.warn)
@@ -369,9 +298,9 @@ class Creation:
         if spec.hooks.prestart or spec.hooks.create_runtime or spec.hooks.create_container:
             plan.show_at = self.container.state.rootfs
         gofer_sock, root, made = self._fork_gofer(plan, procfd, lambda: self._run_hooks(spec, from_stage))
-        for fd in (namespaces.pop("mount"), *plan.fds()):
+        for fd in (spaces.pop("mount"), *plan.fds()):
             os.close(fd)
-        self._boot_sentry(spec, namespaces, procfd, gofer_sock, root, made, view is not None)
+        self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, view is not None)
 
     def _run_hooks(self, spec: Spec, from_stage: dict[int, int]) -> None:
         """While the gofer waits. Kernel parameters come after them: they may be of an interface that a hook has made."""
@@ -411,12 +340,12 @@ class Creation:
         return ours, fds[0], fds[1:]
 
     def _boot_sentry(
-        self, spec: Spec, namespaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int], record_missing: bool
+        self, spec: Spec, spaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int], record_missing: bool
     ) -> None:
         control = self._listen()
         for kind in ("network", "ipc", "uts"):
-            if os.fstat(namespaces[kind]).st_ino == os.stat(f"/proc/self/ns/{_NS_FILES[kind]}").st_ino:
-                os.close(namespaces.pop(kind))  # ours as well: there is nothing to join
+            if namespaces.is_ours(os.fstat(spaces[kind]), kind):
+                os.close(spaces.pop(kind))  # there is nothing to join
         given = {
             "root": root,
             "procfd": procfd,
@@ -425,7 +354,7 @@ class Creation:
             "gofer_pid": os.pidfd_open(self.gofer_pid),
             "control": control.fileno(),
         }
-        given.update({_NS_FILES[kind]: fd for kind, fd in namespaces.items()})
+        given.update({namespaces.FILES[kind]: fd for kind, fd in spaces.items()})
         given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
         for name, path in self.cgroup.paths.items() if self.cgroup else ():
             if name in _SHOWN:
@@ -584,7 +513,7 @@ def _is_our_network(spec: Spec) -> bool:
     if namespace is None or not namespace.path:
         return namespace is None
     try:
-        return os.path.samestat(os.stat(namespace.path), os.stat("/proc/self/ns/net"))
+        return namespaces.is_ours(os.stat(namespace.path), "network")
     except OSError:
         return False
 
@@ -733,30 +662,3 @@ def hand_over_console(creation: Creation, options: Options) -> None:
 
     send_master(options["console_socket"], creation.console_master, "/dev/pts/0")
     os.close(creation.console_master)
-
-
-def write_pid_file(path: str, pid: int) -> None:
-    """The pid, decimal, without a newline. The file comes into being whole, or not at all: open(2), O_TMPFILE."""
-    try:
-        fd = os.open(os.path.dirname(path) or ".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-    except OSError as e:
-        if e.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # a file system without it, such as NFS
-            raise HostError("open", path, e) from None
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-    try:
-        os.write(fd, str(pid).encode())
-        if not os.fstat(fd).st_nlink:
-            _unlink(path)
-            # with a directory descriptor, though it is not looked at: else this is link(2), which does not follow
-            os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
-    except OSError as e:
-        raise HostError("write", path, e) from None
-    finally:
-        os.close(fd)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return

@@ -18,21 +18,12 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from runsc_cli import directory
+from runsc_cli import directory, namespaces
 from runsc_cli.errors import PyscError
 from runsc_cli.hook_process import Place, execute, spawn
 from runsc_cli.oci.model import Hooks, Process
 from runsc_cli.state import CREATED, CREATING, HOOKS_FILE, RUNNING, STOPPED
-from sentry.abi import (
-    CLONE_NEWCGROUP,
-    CLONE_NEWIPC,
-    CLONE_NEWNET,
-    CLONE_NEWNS,
-    CLONE_NEWPID,
-    CLONE_NEWTIME,
-    CLONE_NEWUSER,
-    CLONE_NEWUTS,
-)
+from sentry.abi import CLONE_NEWUSER
 from sentry.platform.jsontext import dumps, loads
 
 TYPE_CHECKING = False
@@ -42,16 +33,6 @@ if TYPE_CHECKING:
     from runsc_cli.hook_process import Start
     from runsc_cli.oci.model import Hook, Spec
     from runsc_cli.state import Container
-
-_NAMESPACES = (
-    ("cgroup", CLONE_NEWCGROUP),
-    ("ipc", CLONE_NEWIPC),
-    ("mnt", CLONE_NEWNS),
-    ("net", CLONE_NEWNET),
-    ("pid", CLONE_NEWPID),
-    ("time", CLONE_NEWTIME),
-    ("uts", CLONE_NEWUTS),
-)
 
 
 class Later:
@@ -138,7 +119,7 @@ def during_create(container: Container, spec: Spec, pidfd: int) -> None:
     for kind, asked in (("prestart", hooks.prestart), ("createRuntime", hooks.create_runtime)):
         _run(kind, asked, partial(spawn, place=ours), _state(container, CREATING))
     if hooks.create_container:
-        flags = _foreign(state.init.pid if state.init else 0)
+        flags = namespaces.foreign(state.init.pid if state.init else 0)
         if os.geteuid() != 0 or spec.linux.namespace("user") is not None:
             flags |= CLONE_NEWUSER
         theirs = Place(state.rootfs, pidfd, flags)
@@ -175,12 +156,3 @@ def _state(container: Container, status: str, pid: int | None = None) -> bytes:
     elif not fields["pid"]:
         del fields["pid"]
     return dumps(fields).encode()
-
-
-def _foreign(pid: int) -> int:
-    """CLONE_NEW* of the namespaces of process `pid` that are not ours; to join one's own may be forbidden."""
-    flags = 0
-    for name, flag in _NAMESPACES:
-        if os.stat(f"/proc/{pid}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino:
-            flags |= flag
-    return flags

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from runsc_cli.container import create, write_pid_file
+from runsc_cli import pid_file
+from runsc_cli.container import create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
     try:
         hand_over_console(creation, options)
         if options["pid_file"]:
-            write_pid_file(options["pid_file"], creation.init)
+            pid_file.write(options["pid_file"], creation.init)
     except BaseException:
         creation.abort()
         raise

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
-from runsc_cli import launch
+from runsc_cli import launch, namespaces, pid_file
 from runsc_cli.cgroups import leaf
-from runsc_cli.container import NAMESPACES, reason, write_pid_file
+from runsc_cli.container import reason
 from runsc_cli.control import ask
 from runsc_cli.errors import PyscError
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from runsc_cli.options import Options
     from runsc_cli.state import Container
 
-_NS_FILES = {"cgroup": "cgroup", "ipc": "ipc", "mount": "mnt", "network": "net", "pid": "pid", "time": "time", "uts": "uts"}
 
 
 def run(options: Options, args: list[str], context: Context) -> int:
@@ -55,7 +54,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
                 os.close(master)
                 master = -1
             if options["pid_file"]:
-                write_pid_file(options["pid_file"], execution.stage.pid)
+                pid_file.write(options["pid_file"], execution.stage.pid)
         except BaseException as e:
             execution.abort()
             if isinstance(e, (OSError, PyscError, StageError)):
@@ -141,10 +140,7 @@ class Execution:
 
     def _enter(self, init: int) -> None:
         """Join the namespaces of the container that are not ours, and become a process of its pid namespace."""
-        flags = CLONE_NEWUSER
-        for kind, name in _NS_FILES.items():
-            if os.stat(f"/proc/{init}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino:
-                flags |= NAMESPACES[kind]
+        flags = CLONE_NEWUSER | namespaces.foreign(init)
         p = Program()
         born = leaf.enter(p, self._container.state.cgroups)
         if born is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from runsc_cli.container import create, hand_over_console, start, write_pid_file
+from runsc_cli import pid_file
+from runsc_cli.container import create, hand_over_console, start
 from runsc_cli.teardown import destroy
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
             if options["detach"] or options["console_socket"]:
                 hand_over_console(creation, options)
             if options["pid_file"]:
-                write_pid_file(options["pid_file"], creation.init)
+                pid_file.write(options["pid_file"], creation.init)
             start(container, creation.warn)
         except BaseException:
             creation.abort()

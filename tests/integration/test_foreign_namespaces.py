@@ -11,7 +11,6 @@ from containers import Bundles, Pysc, requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.integration,
@@ -54,44 +53,3 @@ def test_a_path_that_leads_nowhere(pysc: Pysc, bundle: Bundles) -> None:
     next(each for each in made.config["linux"]["namespaces"] if each["type"] == "ipc")["path"] = "/nonexistent"
     made.write()
     assert "open /nonexistent: no such file or directory" in pysc("run", "-b", made, pysc.id).err
-
-
-# ---- mounts of the host that are shared, as systemd has all of them ----
-
-
-@requires("mount")
-@pytest.mark.parametrize("option", ["", "rprivate", "rslave", "rshared"])
-def test_what_is_mounted_in_the_container_does_not_appear_on_the_host(pysc: Pysc, bundle: Bundles, tmp_path: Path, option: str) -> None:
-    volume = tmp_path / "volume"
-    (volume / "config").mkdir(parents=True)
-    (volume / "workload").mkdir()
-    made = bundle(["sh", "-c", "mount -t tmpfs none /vol/workload; grep -c /vol/ /proc/self/mounts"])
-    made.config["process"]["capabilities"] = {kind: ["CAP_SYS_ADMIN"] for kind in ("bounding", "permitted", "effective")}
-    options = ["rbind", *filter(None, [option])]
-    made.config["mounts"] += [
-        {"destination": "/vol", "type": "bind", "source": str(volume), "options": options},
-        {"destination": "/vol/config", "type": "tmpfs", "source": "tmpfs"},
-    ]
-    made.write()
-    script = 'mount --bind "$0" "$0" && mount --make-shared "$0" && "$@"; grep -c "$0/" /proc/self/mountinfo'
-    argv = ["unshare", "-m", "sh", "-c", script, str(volume), *pysc.argv("run", "-b", made, pysc.id)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
-    assert done.stdout == "2\n0\n", done
-
-
-@requires("mount", "nsenter")
-def test_what_is_mounted_on_the_host_appears_in_a_slave(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
-    volume = tmp_path / "volume"
-    (volume / "later").mkdir(parents=True)
-    made = bundle(["sh", "-c", "echo ready; read line; ls /vol/later"])
-    made.config["mounts"].append({"destination": "/vol", "type": "bind", "source": str(volume), "options": ["rbind", "rslave"]})
-    made.write()
-    script = 'mount --bind "$0" "$0" && mount --make-shared "$0" && exec "$@"'
-    argv = ["unshare", "-m", "sh", "-c", script, str(volume), *pysc.argv("run", "-b", made, pysc.id)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "ready\n"
-        later = f"mount -t tmpfs none {volume}/later && touch {volume}/later/file"
-        subprocess.run(["nsenter", "-t", str(running.pid), "-m", "sh", "-c", later], check=True)
-        out, _ = running.communicate("go\n", timeout=60)
-    assert out == "file\n"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from gofer import server
 from gofer.mounts import Mount, MountError, new_filesystem
-from runsc_cli.container import daemon
+from runsc_cli.daemon import daemon
 from runsc_cli.mount_plan import detached
 from runsc_cli.oci.mappings import Mappings
 from sentry import boot

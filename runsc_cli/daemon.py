@@ -1,0 +1,60 @@
+"""Processes of ours that outlive the command: the sentry and the gofer."""
+
+from __future__ import annotations
+
+import os
+
+from runsc_cli.errors import HostError
+from sentry.abi import PR_SET_NAME
+from sentry.platform import signals
+from sentry.platform._native import ffi, lib
+from sentry.platform.confine import where
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
+    """Fork a process of ours that holds no descriptor but `keep`, in a session of its own; returns its pid."""
+    try:
+        pid = os.fork()
+    except OSError as e:
+        raise HostError("fork", name, e) from None
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        _own_signals()
+        title = ffi.new("char[]", name.encode())
+        lib.prctl_(PR_SET_NAME, int(ffi.cast("uintptr_t", title)), 0, 0, 0)
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for fd in range(3):
+            if fd not in keep:
+                os.dup2(null, fd)
+        _close_except({0, 1, 2, *keep})
+        work()
+        code = 0
+    except BaseException as error:
+        # nobody above us is to go on with the caller's stack; with --debug stderr is the terminal or log
+        os.write(2, f"{name}: {error!r}{where(error)}\n".encode(errors="replace"))
+    finally:
+        os._exit(code)
+
+
+def _own_signals() -> None:
+    """Forget the caller's handlers. The wake-up descriptor is closed here and its number may soon be another file's."""
+    signals.wakeup(-1)
+    for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP}:
+        if callable(signals.handler(number)):
+            signals.handle(number, signals.SIG_DFL)
+
+
+def _close_except(keep: set[int]) -> None:
+    low = 0
+    for fd in sorted(keep):
+        if fd > low:
+            os.closerange(low, fd)
+        low = fd + 1
+    lib.syscall6(436, low, 0xFFFFFFFF, 0, 0, 0, 0)  # close_range(2): to the end of the table

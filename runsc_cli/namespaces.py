@@ -1,0 +1,39 @@
+"""Namespaces by their type in config.json: config-linux.md#namespaces, namespaces(7)."""
+
+from __future__ import annotations
+
+import os
+
+from sentry.abi import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUTS,
+)
+
+FLAGS = {
+    "cgroup": CLONE_NEWCGROUP,
+    "ipc": CLONE_NEWIPC,
+    "mount": CLONE_NEWNS,
+    "network": CLONE_NEWNET,
+    "pid": CLONE_NEWPID,
+    "time": CLONE_NEWTIME,
+    "uts": CLONE_NEWUTS,
+}
+"""All but the user namespace, which has rules of its own."""
+
+FILES = {kind: kind for kind in (*FLAGS, "user")} | {"mount": "mnt", "network": "net"}
+"""Names in /proc/PID/ns."""
+
+
+def is_ours(file: os.stat_result, kind: str) -> bool:
+    """The namespace of which `file` is, is that in which we are."""
+    return os.path.samestat(file, os.stat(f"/proc/self/ns/{FILES[kind]}"))
+
+
+def foreign(pid: int) -> int:
+    """CLONE_NEW* of the namespaces of process `pid` that are not ours, but for the user namespace. To join one's own may be forbidden."""
+    return sum(flag for kind, flag in FLAGS.items() if not is_ours(os.stat(f"/proc/{pid}/ns/{FILES[kind]}"), kind))
