@@ -1,7 +1,8 @@
 # `make demo` and `make test` do all set-up on a Debian or Ubuntu machine; so does every other target for what it needs.
 
 VENV := .venv
-PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+# The system's own first: any user can read it, which rootless containers need, and it is an optimised build.
+PYTHON ?= $(firstword $(foreach p,/usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # A static path file: the import hook that setuptools would install instead costs every command 11 ms.
@@ -43,17 +44,18 @@ bench-quick: $(VENV)/.installed-bench
 	$(VENV)/bin/python -m benchmarks --quick $(ARGS)
 
 # The byte code is written here, so that PYTHONDONTWRITEBYTECODE in the environment does not slow every command down.
-$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py runsc_cli/stage/stage.c scripts/system-packages.sh
+$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py runsc_cli/stage/stage.c scripts/system-packages.sh scripts/command.py
 	scripts/system-packages.sh '$(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(EDITABLE) .
-	$(PIP) uninstall --yes setuptools # its .pth would be imported by every command
+	$(VENV)/bin/python scripts/command.py
 	$(VENV)/bin/python -m compileall -q sentry gofer runsc_cli
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed
 	scripts/system-packages.sh '$(PYTHON)' $(filter test bench,$*)
 	$(PIP) install $(EDITABLE) '.[$*]'
+	$(VENV)/bin/python scripts/command.py
 	@touch $@
 
 clean:
