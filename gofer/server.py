@@ -11,86 +11,36 @@ from __future__ import annotations
 import os
 import select
 
-from gofer.mounts import PUT_AT, MountError, bare, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
+from gofer import tree
+from gofer.mounts import MountError, bare, check, new_filesystem
 from sentry.abi import (
     AT_EMPTY_PATH,
-    AT_FDCWD,
     CAP_DAC_OVERRIDE,
     CAP_KILL,
     CAP_SYS_ADMIN,
     CLONE_NEWNS,
-    CLONE_NEWUSER,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
-    MS_PRIVATE,
-    MS_REC,
     MS_SHARED,
-    MS_SLAVE,
     O_DIRECTORY,
     O_PATH,
     PR_SET_NO_NEW_PRIVS,
-    UMOUNT_MNT_DETACH,
     UMOUNT_NOFOLLOW,
 )
 from sentry.platform import signals, wire
 from sentry.platform._native import ffi, lib
-from sentry.platform.confine import empty_mount, empty_root, forbid_imports
+from sentry.platform.confine import empty_mount, empty_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from gofer.mounts import Device, Mount
+    from gofer.tree import Plan
     from sentry.vfs.sysfs import Node
 
 CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE | 1 << CAP_KILL
-
-
-class Plan:
-    """Everything the gofer needs to build a container's tree; made by the command line, handed over by fork."""
-
-    __slots__ = (
-        "cwd",
-        "device_tree",
-        "devices",
-        "links",
-        "masked",
-        "mntns",
-        "mounts",
-        "readonly",
-        "readonly_root",
-        "root_fd",
-        "root_propagation",
-        "show_at",
-        "userns",
-    )
-
-    def __init__(self, userns: int, mntns: int, root_fd: int) -> None:
-        """`root_fd`: the detached mount of the rootfs (-1: an empty tmpfs)."""
-        self.userns = userns
-        self.mntns = mntns
-        self.root_fd = root_fd
-        self.mounts: list[Mount] = []
-        self.links: list[tuple[str, str]] = []
-        """(path, text): symbolic links to make in a root that is a tmpfs."""
-        self.masked: list[str] = []
-        self.readonly: list[str] = []
-        self.cwd = ""
-        """Made if it is missing, as runc does."""
-        self.device_tree = -1
-        """A detached tmpfs that holds the nodes of `devices`, -1: none."""
-        self.devices: list[Device] = []
-        self.readonly_root = False
-        self.root_propagation = MS_PRIVATE
-        self.show_at = ""
-        """Where hooks look for the container's root when the tree is built, in a mount namespace that is else the host's: wait for them."""
-
-    def fds(self) -> list[int]:
-        """What has been made already: detached mounts."""
-        fds = [self.root_fd, self.device_tree, *(mount.fd for mount in self.mounts), *(device.fd for device in self.devices)]
-        return [fd for fd in fds if fd >= 0]
 
 
 def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -> None:
@@ -120,11 +70,7 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
 def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> tuple[list[int], str]:
     """The mount tree. Returns descriptors: the root, an empty mount, /proc without what is mounted on it, the mount namespace, and
     where the host has FUSE its device and the root of its mount; else why it has none."""
-    # As root of the host, who may pass the directories on the way; an ordinary user has rights over it only from inside.
-    show_at = _place(plan) if plan.show_at and os.geteuid() == 0 else -1
-    check(lib.setns_(plan.userns, CLONE_NEWUSER), "join the user namespace")
-    if plan.show_at and show_at < 0:
-        show_at = _place(plan)
+    entry = tree.Entry(plan)
     # /dev/fuse has to be opened in the user namespace that mounts it, and may be root's alone: here we are in that
     # namespace and have the host's uid still.
     device, no_fuse = -1, ""
@@ -132,93 +78,23 @@ def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> t
         device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     except OSError as e:  # not there, no module for it, or kept from us by somebody's device rules
         no_fuse = f"open /dev/fuse: {os.strerror(e.errno or 0).lower()}"
-    os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    check(lib.setns_(plan.mntns, CLONE_NEWNS), "join the mount namespace")
-    os.umask(0)
-    check(lib.mount_(ffi.NULL, b"/", ffi.NULL, MS_SLAVE | MS_REC, ffi.NULL), "make '/' a slave")
-    if plan.device_tree >= 0:
-        _take_devices(plan)
-    what = "mount the root file system"
-    top = plan.root_fd if plan.root_fd >= 0 else new_filesystem("tmpfs", ("mode=755",), what)
-    put_at = _top()
-    move(top, put_at, what)
-    os.close(put_at)
-    bottom = os.dup(top)
-    for path, text in plan.links:
-        os.symlink(text, path.strip("/"), dir_fd=top)
+    entry.finish()
     for mount in plan.mounts:
         if mount.type == "sysfs":
             mount.fd = _sys_tree(systree.nodes(procfd), mount.data)
             mount.attr_set |= MOUNT_ATTR_RDONLY
-        mount.attach(top)
-        if not mount.destination.strip("/"):  # on the root: the rest goes on it
-            os.close(top)
-            top = _top()
-    populate_dev(top)
-    for node in plan.devices:
-        node.attach(top)
-    if show_at >= 0:
-        _show(bottom, show_at, sock)
-    os.close(bottom)
+    top = tree.make(plan, entry, sock)
     bare_proc = bare(top, "/proc")
-    for path in plan.readonly:
-        make_readonly(top, path)
-    for path in plan.masked:
-        mask(top, path)
-    os.close(top)
-    top = _top()
-    if plan.cwd:
-        os.close(mount_point(top, plan.cwd, top, "process.cwd"))
-    if plan.readonly_root:
-        check(lib.mount_setattr_(top, b"", AT_EMPTY_PATH, MOUNT_ATTR_RDONLY, 0, 0, -1), "make the root read-only")
+    top = tree.restrict(plan, top)
     fuse = []
     if device >= 0:
         try:
             fuse = [device, _fuse(device)]
         except MountError as e:
             no_fuse = str(e)
-    forbid_imports()  # from the image
-    os.fchdir(top)
-    check(lib.pivot_root_(b".", b"."), "pivot_root")
-    check(lib.umount2_(b".", UMOUNT_MNT_DETACH), "leave the host's tree")
-    os.close(top)
+    tree.pivot(top)
     locked = _lock(plan, procfd)
     return [os.open("/", O_PATH | O_DIRECTORY | os.O_CLOEXEC), empty_mount(), bare_proc, locked, *fuse], no_fuse
-
-
-def _take_devices(plan: Plan) -> None:
-    """Attach the tree of nodes for a moment: only of what is attached here can mounts be copied."""
-    place = _top()
-    move(plan.device_tree, place, "take the device nodes")
-    os.close(place)
-    for device in plan.devices:
-        device.take(plan.device_tree)
-    check(lib.umount2_(PUT_AT, UMOUNT_MNT_DETACH), "leave the device nodes")
-    os.close(plan.device_tree)
-
-
-def _place(plan: Plan) -> int:
-    """Join the mount namespace; returns the directory where hooks expect the root."""
-    check(lib.setns_(plan.mntns, CLONE_NEWNS), "join the mount namespace")
-    return os.open(plan.show_at, O_PATH | O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _show(bottom: int, show_at: int, sock: wire.Socket) -> None:
-    """Move the tree whose lowest mount is `bottom` to where hooks look for it, until we are told to go on."""
-    move(bottom, show_at, "show the root file system to hooks")
-    wire.send(sock, {"shown": True})
-    wire.recv(sock)
-    back = os.open(PUT_AT, O_PATH | O_DIRECTORY | os.O_CLOEXEC)
-    move(bottom, back, "mount the root file system")
-    os.close(back)
-    os.close(show_at)
-
-
-def _top() -> int:
-    """The directory where the container's root is made, of what was mounted there last."""
-    return check(lib.openat2_raw(AT_FDCWD, PUT_AT, O_PATH | O_DIRECTORY, 0, 0), "open the root file system")
 
 
 def _lock(plan: Plan, procfd: int) -> int:
@@ -322,4 +198,3 @@ def _request(message: dict[str, object], fds: list[int]) -> int:
         os.fchdir(fds[0])
         return -min(lib.umount2_(name, int(str(message["flags"])) | UMOUNT_NOFOLLOW), 0)
     return 38
-

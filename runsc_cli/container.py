@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
-from gofer import server
+from gofer import server, tree
 from runsc_cli import launch, namespaces
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices, leaf
@@ -278,7 +278,7 @@ class Creation:
             for kind in ("user", "mount", "network", "ipc", "uts")
         }
         procfd = _own_procfs()
-        plan = server.Plan(spaces["user"], spaces["mount"], -1)
+        plan = tree.Plan(spaces["user"], spaces["mount"], -1)
         plan.mounts = mount_plan.mounts(spec, bundle, userns, from_stage, self.warn)
         if view is None:
             plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.mappings, self.warn)
@@ -315,7 +315,7 @@ class Creation:
         if p:
             self.stage.run(p)
 
-    def _fork_gofer(self, plan: server.Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
+    def _fork_gofer(self, plan: tree.Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
         """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
         ours, theirs = wire.pair()
         keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns, *plan.fds()]

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from gofer import server
 from gofer.mounts import Mount, MountError, new_filesystem
+from gofer.tree import Plan
 from runsc_cli.daemon import daemon
 from runsc_cli.mount_plan import detached
 from runsc_cli.oci.mappings import Mappings
@@ -221,7 +222,7 @@ class _Container:
         user, mount = (self._own(os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY)) for name in ("user", "mnt"))
         self._init = self._own(os.pidfd_open(init))
         idmap = user if self._options.first_host_id else -1
-        plan = server.Plan(user, mount, -1)
+        plan = Plan(user, mount, -1)
         plan.mounts = [
             Mount("proc", "/proc", fd=proc),
             Mount("tmpfs", "/dev", data=("mode=755",)),
