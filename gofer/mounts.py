@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_IFIFO, S_IFMT, S_ISDIR, S_ISLNK
+from stat import S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, S_ISLNK
 
 from sentry.abi import (
     AT_EMPTY_PATH,
@@ -37,6 +37,10 @@ from sentry.abi import (
     UMOUNT_MNT_DETACH,
 )
 from sentry.platform._native import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PUT_AT = b"/proc"
 """Where something is mounted for a moment before it gets its place: a directory that every host has and anybody may search."""
@@ -169,17 +173,12 @@ class Device:
             self.fd = clone(tree, self.name, False, f"device {self.destination!r}")
 
     def attach(self, root: int) -> None:
-        """Make it below the container's root. What is there already has to be the same device, config-linux.md says. Raises MountError."""
+        """Mount it below the container's root; a FIFO is made. Raises MountError."""
         what = f"device {self.destination!r}"
-        there = below(root, self.destination)
-        if there >= 0:
-            facts = os.fstat(there)
-            os.close(there)
-            if S_IFMT(facts.st_mode) != self.kind or (facts.st_rdev != self.rdev and self.kind != S_IFIFO):
-                raise MountError(f"{what}: another file is there already")
+        there = self._is_there(root, what)
         if self.kind == S_IFIFO:
-            if there < 0:
-                self._make_fifo(root, what)
+            if not there:
+                self._make(root, what)
             return
         try:
             if not self.usable:
@@ -193,13 +192,30 @@ class Device:
             os.close(self.fd)
             self.fd = -1
 
-    def _make_fifo(self, root: int, what: str) -> None:
+    def make(self, root: int) -> None:
+        """Make the node, or FIFO, below the container's root. Raises MountError."""
+        what = f"device {self.destination!r}"
+        if not self._is_there(root, what):
+            self._make(root, what)
+
+    def _is_there(self, root: int, what: str) -> bool:
+        """What is there already has to be the same device, config-linux.md says. Raises MountError."""
+        there = below(root, self.destination)
+        if there < 0:
+            return False
+        facts = os.fstat(there)
+        os.close(there)
+        if S_IFMT(facts.st_mode) != self.kind or (facts.st_rdev != self.rdev and self.kind != S_IFIFO):
+            raise MountError(f"{what}: another file is there already")
+        return True
+
+    def _make(self, root: int, what: str) -> None:
+        """mknod(2); nothing is masked from its mode, and no name is looked at twice."""
         directory, _, name = self.destination.rstrip("/").rpartition("/")
         parent = mount_point(root, directory or "/", root, what)
         try:
-            os.mkfifo(name, 0o600, dir_fd=parent)
+            os.mknod(name, self.kind | self.mode, self.rdev, dir_fd=parent)
             os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
-            os.chmod(name, self.mode, dir_fd=parent)
         except OSError as e:
             raise MountError(f"{what}: {os.strerror(e.errno or 0).lower()}") from None
         finally:
@@ -362,14 +378,16 @@ def mask(root: int, path: str) -> None:
         os.close(target)
 
 
-DEFAULT_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+DEFAULT_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+"""Name in /dev -> device number: config-linux.md, "Default Devices"."""
+
 _LINKS = (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"))
 
 
-def populate_dev(root: int) -> None:
-    """The default devices (OCI config-linux.md), as bind mounts of the host's: a user namespace cannot mknod(2).
+def populate_dev(root: int, put: Callable[[int, int, str], None]) -> None:
+    """The default devices, each by `put` (make_node or show_node), and links. What exists is left.
 
-    Runs while "/" is still the host's tree. What exists is left.
+    Runs while "/" is still the host's tree.
     """
     dev = below(root, "/dev", O_PATH | O_DIRECTORY)
     if dev == -errno.ENOENT:
@@ -378,17 +396,7 @@ def populate_dev(root: int) -> None:
     check(dev, "open '/dev'")
     try:
         for name in DEFAULT_DEVICES:
-            path = f"/dev/{name}"
-            what = f"device {path!r}"
-            fd = clone(AT_FDCWD, path, False, what)
-            try:
-                target = mount_point(root, path, fd, what)
-                try:
-                    move(fd, target, what)
-                finally:
-                    os.close(target)
-            finally:
-                os.close(fd)
+            put(root, dev, name)
         for name, text in (*_LINKS, ("ptmx", "pts/ptmx")):
             try:
                 os.symlink(text, name, dir_fd=dev)
@@ -396,3 +404,28 @@ def populate_dev(root: int) -> None:
                 continue
     finally:
         os.close(dev)
+
+
+def make_node(_root: int, dev: int, name: str) -> None:
+    """A default device by mknod(2), unless something of that name is there. Raises MountError."""
+    try:
+        os.mknod(name, S_IFCHR | 0o666, os.makedev(*DEFAULT_DEVICES[name]), dir_fd=dev)
+    except FileExistsError:
+        return
+    except OSError as e:
+        raise MountError(f"device '/dev/{name}': {os.strerror(e.errno or 0).lower()}") from None
+
+
+def show_node(root: int, _dev: int, name: str) -> None:
+    """A default device as a bind mount of the host's: a user namespace cannot mknod(2). Raises MountError."""
+    path = f"/dev/{name}"
+    what = f"device {path!r}"
+    fd = clone(AT_FDCWD, path, False, what)
+    try:
+        target = mount_point(root, path, fd, what)
+        try:
+            move(fd, target, what)
+        finally:
+            os.close(target)
+    finally:
+        os.close(fd)

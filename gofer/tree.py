@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from gofer.mounts import PUT_AT, check, make_readonly, mask, mount_point, move, new_filesystem, populate_dev
+from gofer.mounts import PUT_AT, check, make_node, make_readonly, mask, mount_point, move, new_filesystem, populate_dev, show_node
 from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """Everything the gofer needs to build a container's tree; made by the command line, handed over by fork."""
+    """Everything that is needed to build a container's tree; made by the command line, handed over by fork."""
 
     __slots__ = (
         "cwd",
@@ -41,6 +41,8 @@ class Plan:
         "masked",
         "mntns",
         "mounts",
+        "nodes",
+        "own_dev",
         "readonly",
         "readonly_root",
         "root_fd",
@@ -50,7 +52,7 @@ class Plan:
     )
 
     def __init__(self, userns: int, mntns: int, root_fd: int) -> None:
-        """`root_fd`: the detached mount of the rootfs (-1: an empty tmpfs)."""
+        """`userns`: -1: the container has none of its own. `root_fd`: the detached mount of the rootfs (-1: an empty tmpfs)."""
         self.userns = userns
         self.mntns = mntns
         self.root_fd = root_fd
@@ -63,6 +65,10 @@ class Plan:
         """Made if it is missing, as runc does."""
         self.device_tree = -1
         """A detached tmpfs that holds the nodes of `devices`, -1: none."""
+        self.own_dev = True
+        """/dev is the container's: it has the default devices and those of the config."""
+        self.nodes = False
+        """Device nodes are made; else they are bind mounts of others, since in a user namespace nobody can make one."""
         self.devices: list[Device] = []
         self.readonly_root = False
         self.root_propagation = MS_PRIVATE
@@ -70,8 +76,10 @@ class Plan:
         """Where hooks look for the container's root when the tree is built, in a mount namespace that is else the host's: wait for them."""
 
     def fds(self) -> list[int]:
-        """What has been made already: detached mounts."""
-        fds = [self.root_fd, self.device_tree, *(mount.fd for mount in self.mounts), *(device.fd for device in self.devices)]
+        """What has been made already: namespaces and detached mounts."""
+        fds = [self.userns, self.mntns, self.root_fd, self.device_tree]
+        fds += [mount.fd for mount in self.mounts]
+        fds += [device.fd for device in self.devices]
         return [fd for fd in fds if fd >= 0]
 
 
@@ -123,9 +131,16 @@ def make(plan: Plan, entry: Entry, sock: wire.Socket) -> int:
         if not mount.destination.strip("/"):  # on the root: the rest goes on it
             os.close(top)
             top = _top()
-    populate_dev(top)
-    for node in plan.devices:
-        node.attach(top)
+    if not plan.own_dev:
+        pass
+    elif plan.nodes:
+        for node in plan.devices:
+            node.make(top)
+        populate_dev(top, make_node)
+    else:
+        populate_dev(top, show_node)
+        for node in plan.devices:
+            node.attach(top)
     if entry.show_at >= 0:
         _show(bottom, entry.show_at, sock)
     os.close(bottom)

@@ -1,9 +1,8 @@
 """create, start, run: a container from config.json to its first process, and what is left when a step fails.
 
-Who does what (docs/design.md, "Start-up"): the sentry is forked first, so that it imports while config.json is read; the stage
-enters the namespaces; the gofer builds the mount tree; then the sentry gets its descriptors, the stage installs the filter, hands over
-the listener, and waits on a FIFO for `start`. Every process of ours watches another one: whichever is killed
-at whatever moment, the rest ends, and `delete --force` finds in the state file what it has to remove.
+Who does what (docs/design.md, "Start-up"): the platform begins; the stage enters the namespaces; the platform builds the mount tree;
+the stage is put under what guards it, takes its identity, and waits on a FIFO for `start`. Every process of ours
+watches another one: whichever is killed at whatever moment, the rest ends, and `delete --force` finds in the state file what it has to remove.
 """
 
 from __future__ import annotations
@@ -11,33 +10,16 @@ from __future__ import annotations
 import errno
 import os
 
-from gofer import server, tree
 from runsc_cli import launch, namespaces
-from runsc_cli.capabilities import mask
-from runsc_cli.cgroups import devices, leaf
-from runsc_cli.control import SOCKET
-from runsc_cli.daemon import daemon
+from runsc_cli.config_file import read
+from runsc_cli.enter import enter
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, strerror
+from runsc_cli.platforms.choice import choose, named
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
 from runsc_cli.state import CREATED, FIFO, HOOKS_FILE, RUNNING, STOPPED
 from runsc_cli.teardown import destroy
-from sentry.abi import (
-    CLONE_NEWNET,
-    CLONE_NEWNS,
-    CLONE_NEWTIME,
-    CLONE_NEWUSER,
-    CLONE_PARENT,
-    FSCONFIG_CMD_CREATE,
-    FSCONFIG_SET_FLAG,
-    FSCONFIG_SET_STRING,
-    FSMOUNT_CLOEXEC,
-    FSOPEN_CLOEXEC,
-    O_PATH,
-    PR_SET_NAME,
-    PR_SET_PDEATHSIG,
-)
-from sentry.devices import READ, WRITE, Rule
+from sentry.abi import CLONE_NEWNS
 from sentry.platform import signals, wire
 
 TYPE_CHECKING = False
@@ -48,100 +30,68 @@ if TYPE_CHECKING:
     from runsc_cli.cgroups.driver import Cgroup
     from runsc_cli.context import Context
     from runsc_cli.do_view import View
-    from runsc_cli.oci.mappings import Mappings
+    from runsc_cli.enter import Spaces
     from runsc_cli.oci.model import Spec
     from runsc_cli.options import Options
+    from runsc_cli.platforms.base import Platform
     from runsc_cli.state import Container
-
-_SHOWN = ("memory", "cpu", "cpuacct", "cpuset", "")
-"""The hierarchies, version 2's last, by which /proc tells the container what it has."""
-
-_PATIENCE = 60
-"""Seconds that an answer of the sentry may take: milliseconds, unless the machine is very busy or somebody has stopped it."""
 
 
 class Creation:
     """One `create`: what it has made so far, so that `abort` can take it back."""
 
     __slots__ = (
-        "_sentry_sock",
-        "born",
         "cgroup",
         "console_master",
         "container",
         "context",
-        "gofer_pid",
         "init_pidfd",
-        "mappings",
         "mntns",
+        "platform",
         "root",
-        "sentry_pid",
+        "spec",
         "stage",
     )
 
-    def __init__(self, context: Context, container: Container) -> None:
+    def __init__(self, context: Context, container: Container, platform: type[Platform]) -> None:
         self.context = context
         self.container = container
-        self.born = 0
-        """The second of CLOCK_BOOTTIME at which the container's clocks begin."""
         self.console_master = -1
         self.cgroup: Cgroup | None = None
-        self.gofer_pid = -1
         self.init_pidfd = -1
-        self.mappings: Mappings | None = None
         self.mntns = -1
         self.root = -1
+        self.spec: Spec
         self.stage: Stage | None = None
-        self.sentry_pid, self._sentry_sock = self._fork_sentry()
-
-    def _fork_sentry(self) -> tuple[int, wire.Socket]:
-        ours, theirs = wire.pair()
-        debug = self.context.options["debug"]
-
-        def work() -> None:
-            ours.detach()
-            from sentry import boot
-
-            boot.run(theirs)
-
-        pid = daemon("pysc-sentry", [theirs.fileno(), *([2] if debug else [])], work)
-        theirs.close()
-        return pid, ours
+        self.platform = platform(self)
 
     def abort(self) -> None:
         """Take back whatever exists. Must not raise for what is gone already."""
         if self.stage is not None:
             self.stage.end()
-        for pid in (self.gofer_pid, self.sentry_pid):
-            if pid > 0:
-                try:
-                    os.kill(pid, signals.SIGKILL)
-                    os.waitpid(pid, 0)
-                except (ProcessLookupError, ChildProcessError):
-                    continue
+        self.platform.abort()
         destroy(self.container, self.warn)
 
     def warn(self, text: str) -> None:
         self.context.log.warning(text)
 
-    def run(self, spec: Spec, bundle: str, preserve_fds: int = 0, view: View | None = None) -> None:
+    def run(self, bundle: str, preserve_fds: int = 0, view: View | None = None) -> None:
         """Everything up to the stage waiting on the FIFO. `view`: the root of a `do` in place of a rootfs."""
+        spec, state = self.spec, self.container.state
         tty = spec.process.terminal
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2), preserve_fds)
         os.close(null)
-        state = self.container.state
-        state.sentry = Process.of(self.sentry_pid)
         if spec.hooks.__dict__:
             from runsc_cli import hooks
 
             hooks.save(self.container, spec)
         self._join_cgroup(spec)
-        userns, mount_fds = self._enter_namespaces(spec)
+        spaces = self.platform.spaces(spec)
+        made = self._enter(spec, spaces)
         self.init_pidfd = os.pidfd_open(stage.pid)
         state.init = Process.of(stage.pid)
-        self._build(spec, bundle, userns, mount_fds, view)
-        os.close(userns)
+        self._build(spec, spaces, bundle, made, view)
         fifo = self._fifo()
         try:
             self._finish_stage(spec, preserve_fds, fifo, init=view is not None)
@@ -151,16 +101,15 @@ class Creation:
     def describe(self, spec: Spec, bundle: str, view: View | None = None) -> None:
         """Put into the state what does not depend on processes."""
         options, state = self.context.options, self.container.state
+        self.spec = spec
         state.bundle = bundle
         state.rootfs = os.path.abspath(os.path.join(bundle, spec.root.path))
         state.annotations = dict(spec.annotations)
-        state.platform = "notify"
+        state.platform = self.platform.name
         state.network = options["network"] or ("host" if view is None else "none")
         if state.network == "sandbox":
             raise PyscError("--network sandbox is not there yet: choose host (the config's network namespace) or none")
-        if state.network == "host" and _is_our_network(spec):
-            state.network = "shared"
-        state.profile = options["profile"] or "standard"
+        self.platform.describe(spec, view=view is not None)
 
     def created(self) -> None:
         """Everything is there but the execve(2)."""
@@ -188,108 +137,38 @@ class Creation:
             state.cgroups_planned = []
         self.container.save()
 
-    def _enter_namespaces(self, spec: Spec) -> tuple[int, dict[int, int]]:
-        """Returns the user namespace and the detached mounts that the stage has made: index in spec.mounts -> our descriptor."""
+    def _enter(self, spec: Spec, spaces: Spaces) -> dict[int, int]:
+        """Returns the detached mounts that the stage has made: index in spec.mounts -> our descriptor."""
         from runsc_cli.mount_plan import stage_mounts
-        from runsc_cli.oci.mappings import user_namespace_mappings
 
-        stage = self.stage
-        assert stage is not None
-        p = Program()
-        born = leaf.enter(p, self.container.state.cgroups)
-        p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
-        flags = CLONE_NEWNS | CLONE_NEWTIME
-        alone = self.container.state.network == "none"
-        if alone:  # whatever network namespace the config names, or none: loopback and nothing else
-            flags |= CLONE_NEWNET
-        paths: list[int] = []
-        for ns in spec.linux.namespaces:
-            if ns.type not in namespaces.FLAGS or (alone and ns.type == "network"):
-                continue
-            if not ns.path:
-                flags |= namespaces.FLAGS[ns.type]
-                continue
-            try:
-                fd = os.open(ns.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError as e:
-                raise HostError("open", ns.path, e) from None
-            paths.append(fd)
-            p.call("setns", Passed(fd), namespaces.FLAGS[ns.type], what=f"join the {ns.type} namespace {ns.path!r}")
-        p.call("unshare", CLONE_NEWUSER, what="make a user namespace")
-        stage.run(p) if born is None else stage.fork(p, born)
-        for fd in paths:
-            os.close(fd)
-        self.mappings = mappings = user_namespace_mappings(spec, os.geteuid())
-        for warning in mappings.warnings:
+        assert self.stage is not None
+        for warning in spaces.mappings.warnings if spaces.mappings is not None else ():
             self.warn(warning)
-        mappings.write(stage.pid)
-        userns = os.open(f"/proc/{stage.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-
-        p = Program()
-        p.call("setgroups", 0, 0)
-        p.call("setresgid", 0, 0, 0)
-        p.call("setresuid", 0, 0, 0)
-        p.call("unshare", flags, what="make the container's namespaces")
-        self.born = launch.clocks_from_zero(p)
-        clone = p.call("clone", CLONE_PARENT | signals.SIGCHLD, 0, 0, 0, 0, what="start the first process", fork=True)
-        p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
-        p.call("prctl", PR_SET_NAME, b"pysc-init")
-        p.call("setsid")
-        if flags & CLONE_NEWNET:
-            launch.loopback_up(p)
-        if spec.hostname:
-            p.call("sethostname", spec.hostname.encode(), len(spec.hostname.encode()), what="hostname")
-        if spec.domainname:
-            p.call("setdomainname", spec.domainname.encode(), len(spec.domainname.encode()), what="domainname")
-        made = {}
-        for index, kind, data in stage_mounts(spec):
-            what = f"mounts[{index}]: {kind}"
-            context = p.call("fsopen", kind.encode(), FSOPEN_CLOEXEC, what=what)
-            for option in data:
-                key, eq, value = option.partition("=")
-                if eq:
-                    p.call("fsconfig", context, FSCONFIG_SET_STRING, key.encode(), value.encode(), 0, what=what)
-                else:
-                    p.call("fsconfig", context, FSCONFIG_SET_FLAG, key.encode(), 0, 0, what=what)
-            p.call("fsconfig", context, FSCONFIG_CMD_CREATE, 0, 0, 0, what=what)
-            made[index] = p.call("fsmount", context, FSMOUNT_CLOEXEC, 0, what=what)
-            p.call("close", context)
         hooks = spec.hooks
-        if not (hooks.prestart or hooks.create_runtime or hooks.create_container):
-            launch.sysctls(p, spec, made, mappings.last_gid)
-        child = stage.fork(p, clone, _import_the_rest)
-        p = Program()
-        fds = {index: stage.take_fd(child[result.index]) for index, result in made.items()}
-        for result in made.values():
-            p.call("close", child[result.index])
-        if made:
-            stage.run(p)
-        return userns, fds
+        later = hooks.prestart or hooks.create_runtime or hooks.create_container
+        cgroups = self.container.state.cgroups
+        made = stage_mounts(spec, self.platform.stage_types)
+        return enter(self.stage, spec, spaces, cgroups, made, None if later else spaces.last_gid, self.platform.meanwhile)
 
-    def _build(self, spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], view: View | None) -> None:
-        """Fork the gofer, which builds the tree, then send the sentry all it needs; it answers while the stage gets its filter."""
+    def _build(self, spec: Spec, spaces: Spaces, bundle: str, from_stage: dict[int, int], view: View | None) -> None:
+        """The mount tree."""
+        from gofer.tree import Plan
         from runsc_cli import mount_plan
 
-        stage = self.stage
-        assert stage is not None
-        init = stage.pid
-        spaces = {
-            kind: os.open(f"/proc/{init}/ns/{namespaces.FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
-            for kind in ("user", "mount", "network", "ipc", "uts")
-        }
-        procfd = _own_procfs()
-        plan = tree.Plan(spaces["user"], spaces["mount"], -1)
-        plan.mounts = mount_plan.mounts(spec, bundle, userns, from_stage, self.warn)
+        init, platform = self.init, self.platform
+        userns = _namespace(init, "user") if spaces.own_user else -1
+        mapped = -1 if platform.trusted else userns
+        plan = Plan(userns, _namespace(init, "mount"), -1)
+        plan.mounts = mount_plan.mounts(spec, bundle, mapped, from_stage, platform)
         if view is None:
-            plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.mappings, self.warn)
+            plan.root_fd = mount_plan.rootfs(spec, bundle, mapped, spaces.mappings, platform)
         else:
             plan.links = view.links
-            plan.mounts = view.mounts(userns, self.warn) + plan.mounts
+            plan.mounts = view.mounts(mapped, self.warn) + plan.mounts
         if spec.linux.devices:
             from runsc_cli import device_nodes
 
-            assert self.mappings is not None
-            plan.device_tree, plan.devices = device_nodes.make(spec, self.mappings)
+            plan.device_tree, plan.devices = device_nodes.make(spec, spaces.mappings, own_user=spaces.own_user)
         plan.masked = list(spec.linux.masked_paths)
         plan.readonly = list(spec.linux.readonly_paths)
         plan.readonly_root = spec.root.readonly
@@ -297,127 +176,21 @@ class Creation:
         plan.cwd = spec.process.cwd
         if spec.hooks.prestart or spec.hooks.create_runtime or spec.hooks.create_container:
             plan.show_at = self.container.state.rootfs
-        gofer_sock, root, made = self._fork_gofer(plan, procfd, lambda: self._run_hooks(spec, from_stage))
-        for fd in (spaces.pop("mount"), *plan.fds()):
+        self.root, self.mntns = platform.build(spec, plan, lambda: self._run_hooks(spec, from_stage, spaces.last_gid), view=view is not None)
+        for fd in plan.fds():
             os.close(fd)
-        self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, view is not None)
 
-    def _run_hooks(self, spec: Spec, from_stage: dict[int, int]) -> None:
-        """While the gofer waits. Kernel parameters come after them: they may be of an interface that a hook has made."""
+    def _run_hooks(self, spec: Spec, from_stage: dict[int, int], last_gid: int) -> None:
+        """While the tree is shown to them. Kernel parameters come after them: they may be of an interface that a hook has made."""
         from runsc_cli import hooks
 
         assert self.stage is not None
         self.container.save()  # for hooks that ask who is there
         hooks.during_create(self.container, spec, self.init_pidfd)
         p = Program()
-        assert self.mappings is not None
-        launch.sysctls(p, spec, {index: Passed(fd) for index, fd in from_stage.items()}, self.mappings.last_gid)
+        launch.sysctls(p, spec, {index: Passed(fd) for index, fd in from_stage.items()}, last_gid)
         if p:
             self.stage.run(p)
-
-    def _fork_gofer(self, plan: tree.Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
-        """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
-        ours, theirs = wire.pair()
-        keep = [theirs.fileno(), procfd, self.init_pidfd, plan.userns, plan.mntns, *plan.fds()]
-        debug = bool(self.context.options["debug"])
-        if debug:
-            keep.append(2)
-        self.gofer_pid = daemon("pysc-gofer", keep, lambda: server.run(theirs, plan, self.init_pidfd, procfd, debug=debug))
-        theirs.close()
-        self.container.state.gofer = Process.of(self.gofer_pid)
-        try:
-            answer, fds = wire.recv(ours)
-            if "shown" in answer:
-                meanwhile()
-                wire.send(ours, {"op": "proceed"})
-                answer, fds = wire.recv(ours)
-        except wire.Closed:
-            raise PyscError("the gofer ended while it built the mount tree; --debug shows why") from None
-        if "error" in answer:
-            raise PyscError(answer["error"])
-        if answer["no_fuse"]:
-            self.warn(f"no FUSE here ({answer['no_fuse']}): generated files in /proc are snapshots of the moment of open")
-        return ours, fds[0], fds[1:]
-
-    def _boot_sentry(
-        self, spec: Spec, spaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int], record_missing: bool
-    ) -> None:
-        control = self._listen()
-        for kind in ("network", "ipc", "uts"):
-            if namespaces.is_ours(os.fstat(spaces[kind]), kind):
-                os.close(spaces.pop(kind))  # there is nothing to join
-        given = {
-            "root": root,
-            "procfd": procfd,
-            "init": self.init_pidfd,
-            "gofer": gofer.fileno(),
-            "gofer_pid": os.pidfd_open(self.gofer_pid),
-            "control": control.fileno(),
-        }
-        given.update({namespaces.FILES[kind]: fd for kind, fd in spaces.items()})
-        given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
-        for name, path in self.cgroup.paths.items() if self.cgroup else ():
-            if name in _SHOWN:
-                given[f"cgroup:{name}"] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if self.context.options["debug"]:
-            given["log"] = 2
-        caps, resources = spec.process.capabilities, spec.linux.resources
-        message = {
-            "fds": list(given),
-            "profile": self.container.state.profile,
-            "network": self.container.state.network,
-            "own_netns": self.container.state.network != "shared",
-            "debug": self.context.options["debug"],
-            "record_missing": record_missing,
-            "no_new_privs": spec.process.no_new_privileges,
-            "born": self.born,
-            "bounding": mask(caps.bounding) if caps else 0,
-            "devices": [rule.plain() for rule in (*_terminals(), *devices.rules(resources.devices if resources else ()))],
-            "init": self.stage.pid if self.stage else 0,
-        }
-        try:
-            wire.send(self._sentry_sock, message, list(given.values()))
-        except wire.Closed:
-            raise PyscError("the sentry ended while it started; --debug shows why") from None
-        for name, fd in given.items():
-            if name not in ("init", "gofer", "control", "root", "mnt", "log"):
-                os.close(fd)
-        gofer.close()
-        control.close()
-        self.root = root
-        self.mntns = given["mnt"]
-
-    def complaint(self) -> str:
-        """What the sentry has said before it ended: with it the gofer and the stage end, and we may hear of those first."""
-        from select import POLLIN, poll
-
-        waiting = poll()
-        waiting.register(self._sentry_sock.fileno(), POLLIN)
-        if not waiting.poll(0):
-            return ""
-        try:
-            answer, _ = wire.recv(self._sentry_sock)
-        except wire.Closed:
-            return ""
-        return f"start the sentry: {answer['error']}" if "error" in answer else ""
-
-    def _expect_ok(self, what: str) -> None:
-        self._sentry_sock.settimeout(_PATIENCE)
-        try:
-            answer, _ = wire.recv(self._sentry_sock)
-        except wire.Closed:
-            raise PyscError(f"{what}: it ended early; --debug shows why") from None
-        except TimeoutError:
-            raise PyscError(f"{what}: no answer within {_PATIENCE} seconds") from None
-        if "error" in answer:
-            raise PyscError(f"{what}: {answer['error']}")
-
-    def _listen(self) -> wire.Socket:
-        sock = wire.listener()
-        # by a short name: a container's directory may be longer than sun_path
-        sock.bind(f"/proc/self/fd/{self.container.fd}/{SOCKET}")
-        sock.listen(16)
-        return sock
 
     def _fifo(self) -> int:
         path = self.container.path(FIFO)
@@ -429,7 +202,6 @@ class Creation:
 
     def _finish_stage(self, spec: Spec, preserve_fds: int, fifo: int, init: bool) -> None:
         from runsc_cli.executable import find, with_home
-        from sentry.platform.filter_cache import program
 
         stage, process = self.stage, spec.process
         assert stage is not None
@@ -441,13 +213,13 @@ class Creation:
         p.call("setns", Passed(self.mntns), CLONE_NEWNS, what="join the mount namespace that the gofer has made")
         master = launch.terminal(p, process, console=True, control=not init) if process.terminal else None
         cwd = launch.limits(p, process)
-        state = self.container.state
-        bpf = program(state.profile, state.network, os.path.dirname(self.container.dir))
-        listener = launch.filter_and_listener(p, bpf)
+        guard = self.platform.guard()
+        guard.append(p)
         profile = None
         if spec.linux.seccomp is not None:
             from runsc_cli import seccomp
 
+            state = self.container.state
             profile = seccomp.prepare(spec.linux.seccomp, process, self.container.dir, state.profile, state.network)
         launch.identity(p, process, profile)
         launch.execute(p, path, process, preserve_fds, fifo, init=init, profile=profile)
@@ -459,20 +231,11 @@ class Creation:
             stage.proceed()
         results = stage.answer()
         cwd.check(results)
-        self._expect_ok("start the sentry")
-        self.attach(launch.give_listener(stage, results[listener.index]))
+        guard.take(stage, results)
         stage.proceed()
         stage.answer()
-        wire.send(self._sentry_sock, {"op": "settled"})
-        self._expect_ok("start the sentry")
+        self.platform.settle()
         stage.proceed()
-
-    def attach(self, listener: int) -> None:
-        """Give the sentry a listener to serve."""
-        assert self.stage is not None
-        wire.send(self._sentry_sock, {"op": "attach"}, [listener])
-        os.close(listener)
-        self._expect_ok("attach to the sentry")
 
     @property
     def init(self) -> int:
@@ -480,8 +243,10 @@ class Creation:
         assert self.stage is not None
         return self.stage.pid
 
-    def say_counts(self, report: dict[str, Any]) -> None:
-        """--debug: what the sentry has mediated and denied, on stderr."""
+    def say_counts(self, report: dict[str, Any] | None) -> None:
+        """--debug: what was mediated and denied, on stderr."""
+        if report is None:
+            return
         counts = report.get("mediated", {})
         total = sum(counts.values())
         ordered = sorted(counts.items(), key=lambda item: -item[1])
@@ -489,49 +254,9 @@ class Creation:
         for kind, what, count in report.get("denied", []):
             self.warn(f"denied {kind} {what} ({count} times)")
 
-    def report(self) -> dict[str, Any]:
-        """What the sentry has counted; empty when it is gone, or has nothing to say for a while."""
-        try:
-            self._sentry_sock.settimeout(_PATIENCE)
-            wire.send(self._sentry_sock, {"op": "report"})
-            return wire.recv(self._sentry_sock)[0]
-        except (wire.Closed, OSError):
-            return {}
 
-
-def _import_the_rest() -> None:
-    """What the next steps need, ours and the gofer's: there is a CPU to spare while the kernel makes the namespaces."""
-    import gofer.own_calls
-    import gofer.systree  # noqa: F401
-    import runsc_cli.executable  # noqa: F401
-    import sentry.platform.filter_cache  # noqa: F401
-
-
-def _is_our_network(spec: Spec) -> bool:
-    """The container's network namespace is that in which we are. A path that cannot be looked at fails later, when it is joined."""
-    namespace = spec.linux.namespace("network")
-    if namespace is None or not namespace.path:
-        return namespace is None
-    try:
-        return namespaces.is_ours(os.stat(namespace.path), "network")
-    except OSError:
-        return False
-
-
-def _terminals() -> list[Rule]:
-    """Device rules for our own terminals: the workload has them as stdio, and may name them /dev/stderr."""
-    nodes = {os.fstat(fd).st_rdev for fd in range(3) if os.isatty(fd)}
-    return [Rule(True, "c", os.major(node), os.minor(node), READ | WRITE) for node in nodes]
-
-
-def _own_procfs() -> int:
-    """A procfs of our pid namespace that shows the sentry only what it may trace anyway; the host's own where we may not mount."""
-    from gofer.mounts import MountError, new_filesystem
-
-    try:
-        return new_filesystem("proc", ("hidepid=ptraceable",), "procfs for the sentry")
-    except MountError:
-        return os.open("/proc", O_PATH | os.O_CLOEXEC)
+def _namespace(pid: int, kind: str) -> int:
+    return os.open(f"/proc/{pid}/ns/{namespaces.FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def start(container: Container, warn: Callable[[str], None]) -> None:
@@ -581,17 +306,19 @@ def _executed(fifo: int) -> None:
 def create(context: Context, options: Options, id: str) -> Creation:
     """The verb `create`, without the console: returns the creation, its container locked. On failure nothing is left."""
     bundle = os.path.abspath(options["bundle"] or ".")
+    raw = read(os.path.join(bundle, "config.json"))
+    platform = named(choose(context.options["platform"], raw))
 
     def work(creation: Creation) -> None:
-        from runsc_cli.spec import load
+        from runsc_cli.spec import parse
 
-        loaded = load(bundle)
+        loaded = parse(raw, trusted=platform.trusted)
         for warning in loaded.warnings:
             creation.warn(warning)
         creation.describe(loaded.spec, bundle)
-        creation.run(loaded.spec, bundle, launch.preserved_fds(options))
+        creation.run(bundle, launch.preserved_fds(options))
 
-    return _create(context, id, work)
+    return _create(context, id, platform, work)
 
 
 def create_from(context: Context, id: str, view: View) -> Creation:
@@ -599,16 +326,16 @@ def create_from(context: Context, id: str, view: View) -> Creation:
 
     def work(creation: Creation) -> None:
         creation.describe(view.spec, "/", view)
-        creation.run(view.spec, "/", view=view)
+        creation.run("/", view=view)
 
-    return _create(context, id, work)
+    return _create(context, id, named(choose(context.options["platform"])), work)
 
 
-def _create(context: Context, id: str, work: Callable[[Creation], None]) -> Creation:
+def _create(context: Context, id: str, platform: type[Platform], work: Callable[[Creation], None]) -> Creation:
     _need_pidfds()
     container = context.store().create(id)
     try:
-        creation = Creation(context, container)
+        creation = Creation(context, container, platform)
     except BaseException:
         container.remove()
         raise
@@ -616,7 +343,7 @@ def _create(context: Context, id: str, work: Callable[[Creation], None]) -> Crea
         work(creation)
         creation.created()
     except BaseException as e:
-        complaint = creation.complaint() if isinstance(e, (StageError, wire.Closed)) else ""
+        complaint = creation.platform.complaint() if isinstance(e, (StageError, wire.Closed)) else ""
         creation.abort()
         if isinstance(e, (OSError, PyscError, StageError, wire.Closed)):
             from runsc_cli.requirements import explained

@@ -1,9 +1,11 @@
 """linux.devices: the device nodes that a config asks for, as bind mounts of nodes that are made here.
 
-In its user namespace nobody can make a device node, nor use one of a file system that was mounted there. So the command line makes
+In a user namespace nobody can make a device node, nor use one of a file system that was mounted there. So the command line makes
 them, with the container's ids as owners, in a tmpfs of the host's that only the gofer sees; it takes them from there, one bind
 mount each. Who may not even do that (mknod(2) is for the host's root) shows the host's own nodes, as runc does in a user namespace.
 The nodes give no access: linux.resources.devices does.
+
+A container without a user namespace of its own has real ones, made where they belong: then all there is to do here is to say which.
 """
 
 from __future__ import annotations
@@ -29,8 +31,11 @@ _MODE = 0o666
 """Of a node without fileMode, as in runc."""
 
 
-def make(spec: Spec, mappings: Mappings) -> tuple[int, list[Device]]:
-    """The detached tmpfs with the nodes, -1 if there is none, and what the gofer is to make of it. Raises SpecError."""
+def make(spec: Spec, mappings: Mappings | None, *, own_user: bool) -> tuple[int, list[Device]]:
+    """The detached tmpfs with the nodes, -1 if there is none, and what is to be made of it. Raises SpecError.
+
+    `own_user`: the container has a user namespace, with `mappings` if they are known.
+    """
     asked = rules(spec.linux.resources.devices if spec.linux.resources else ())
     tree = -1
     out = []
@@ -42,11 +47,14 @@ def make(spec: Spec, mappings: Mappings) -> tuple[int, list[Device]]:
         mode = _MODE if each.file_mode is None else each.file_mode & 0o7777
         device.mode, device.uid, device.gid = mode, each.uid or 0, each.gid or 0
         out.append(device)
-        if kind == S_IFIFO:
-            continue  # anybody can make one
+        if kind == S_IFIFO or not own_user:
+            continue  # it is made in its place
         letter = "b" if kind == S_IFBLK else "c"
         # what cannot be opened in any way is not opened to find that out: an open may have effects
         device.usable = any(allows(asked, letter, each.major, each.minor, access) for access in (READ, WRITE))
+        if mappings is None:
+            device.fd = _hosts(each, device, f"linux.devices[{i}]", "the user namespace is not ours")
+            continue
         try:
             tree = tree if tree >= 0 else new_filesystem("tmpfs", ("source=devices", "mode=711"), "make device nodes")
             _make(tree, str(i), device, each, mappings, f"linux.devices[{i}]")

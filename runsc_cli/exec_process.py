@@ -5,6 +5,7 @@ from __future__ import annotations
 from runsc_cli.errors import PyscError
 from runsc_cli.oci.check import check_process
 from runsc_cli.oci.model import Capabilities, User
+from runsc_cli.platforms.choice import named
 from runsc_cli.spec import load, load_process
 
 TYPE_CHECKING = False
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 def of(options: Options, args: list[str], container: Container) -> Process:
     """Raises SpecError, PyscError."""
+    trusted = named(container.state.platform).trusted
     if options["process"]:
-        return load_process(options["process"])
+        return load_process(options["process"], trusted=trusted)
     if not args:
         raise PyscError("process args cannot be empty")
-    base = load(container.state.bundle).spec.process
+    base = load(container.state.bundle, trusted=trusted).spec.process
     changes: dict[str, object] = {"args": tuple(args), "terminal": bool(options["tty"])}
     if options["cwd"]:
         changes["cwd"] = options["cwd"]
@@ -36,7 +38,7 @@ def of(options: Options, args: list[str], container: Container) -> Process:
     if options["no_new_privs"]:
         changes["no_new_privileges"] = True
     process = base.replace(**changes)
-    check_process(process, "process")
+    check_process(process, "process", trusted=trusted)
     return process
 
 

@@ -120,8 +120,8 @@ def during_create(container: Container, spec: Spec, pidfd: int) -> None:
         _run(kind, asked, partial(spawn, place=ours), _state(container, CREATING))
     if hooks.create_container:
         flags = namespaces.foreign(state.init.pid if state.init else 0)
-        if os.geteuid() != 0 or spec.linux.namespace("user") is not None:
-            flags |= CLONE_NEWUSER
+        if os.geteuid() == 0 and spec.linux.namespace("user") is None:
+            flags &= ~CLONE_NEWUSER  # what the platform has made of its own accord concerns no hook
         theirs = Place(state.rootfs, pidfd, flags)
         _run("createContainer", hooks.create_container, partial(spawn, place=theirs), _state(container, CREATING, pid=1))
 

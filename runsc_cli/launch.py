@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from runsc_cli.capabilities import LAST_CAP, mask
 from runsc_cli.errors import PyscError, quote, strerror
@@ -82,23 +81,18 @@ def loopback_up(p: Program) -> None:
     p.call("close", sock)
 
 
-def clocks_from_zero(p: Program) -> int:
-    """Returns the second of CLOCK_BOOTTIME that is zero in the container.
+def set_clocks(p: Program, monotonic: tuple[int, int], boottime: tuple[int, int]) -> None:
+    """Seconds and nanoseconds that are added to two clocks in the time namespace of the children to come: time_namespaces(7).
 
-    In the time namespace of the children to come the container begins with its first process: time_namespaces(7).
-
-    So what the kernel says of processes (their start in /proc/PID/stat) agrees with the uptime that the container is shown, and
-    nothing shows the host's. The file is the stage's own only while it is dumpable, which concerns nobody: the container is empty yet.
+    The file is the stage's own only while it is dumpable, which concerns nobody: the container is empty yet.
     """
     what = "set the clocks of the container's time namespace"
-    born = int(clock_gettime(CLOCK_BOOTTIME))
-    offsets = b"monotonic -%d 0\nboottime -%d 0\n" % (int(clock_gettime(CLOCK_MONOTONIC)), born)
+    offsets = b"monotonic %d %d\nboottime %d %d\n" % (*monotonic, *boottime)
     p.call("prctl", PR_SET_DUMPABLE, 1)
     file = p.call("openat", AT_FDCWD, b"/proc/self/timens_offsets", os.O_WRONLY | O_CLOEXEC, 0, what=what)
     p.call("write", file, offsets, len(offsets), what=what)
     p.call("close", file)
     p.call("prctl", PR_SET_DUMPABLE, 0)
-    return born
 
 
 def sysctls(p: Program, spec: Spec, made: Mapping[int, Result | Passed], last_gid: int) -> None:

@@ -40,20 +40,15 @@ if TYPE_CHECKING:
     from runsc_cli.oci.mappings import Mappings
     from runsc_cli.oci.model import Mount as SpecMount
     from runsc_cli.oci.model import Spec
+    from runsc_cli.platforms.base import Platform
 
 PROPAGATION = {"": MS_PRIVATE, "private": MS_PRIVATE, "slave": MS_SLAVE, "shared": MS_SHARED, "unbindable": MS_UNBINDABLE}
 
-_MEMORY_OF_AN_INODE = 16384
-_FEWEST_INODES = 1024
-
-STAGE_TYPES = ("proc", "mqueue")
-"""File systems that belong to a namespace of the container's first process, which alone can make them."""
-
-
-def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None], field: str) -> int:
+def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None], field: str, *, peer: bool = False) -> int:
     """A detached, idmapped copy of the mount at host path `path`. Raises SpecError naming `field`.
 
     It is nobody's peer: what the config mounts on a copy of a shared mount would appear on the host as well, and stay there.
+    `peer`: which is what the config asks for.
     """
     fd = lib.open_tree_(
         AT_FDCWD,
@@ -63,7 +58,7 @@ def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None
     if fd < 0:
         raise SpecError(field, f"{path!r}: {os.strerror(-fd).lower()}")
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    error = lib.mount_setattr_(fd, b"", flags, 0, 0, MS_SLAVE, -1)
+    error = 0 if peer else lib.mount_setattr_(fd, b"", flags, 0, 0, MS_SLAVE, -1)
     if error < 0:
         os.close(fd)
         raise SpecError(field, f"make the mount of {path!r} a slave: {os.strerror(-error).lower()}")
@@ -77,56 +72,39 @@ def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None
     return int(fd)
 
 
-def mounts(
-    spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], warn: Callable[[str], None]
-) -> list[Mount]:
-    """The config's mounts as the gofer makes them. `from_stage`: index in spec.mounts -> detached mount made by the stage."""
-    planned = []
+def mounts(spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], platform: Platform) -> list[Mount]:
+    """The config's mounts as the tree is built of them. `from_stage`: index in spec.mounts -> detached mount made by the stage.
+
+    `userns`: to whose ids binds are mapped, -1: not at all.
+    """
+    planned: list[Mount] = []
     for i, mount in enumerate(spec.mounts):
         field = f"mounts[{i}]"
         options = mount_options.parse(mount.options)
         if mount.type == "bind" or options.flags & MS_BIND:
-            planned.append(_bind(mount, options, bundle, userns, warn, field))
+            planned.append(_bind(mount, options, bundle, userns, platform, field))
             continue
-        kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
-        if kind not in ("tmpfs", "devpts", *STAGE_TYPES):
-            raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
-        data = (*options.superblock, *options.parameters) if mount.type == kind else ("mode=555", "size=0")
         fd = from_stage.get(i, -1)
-        if mount.type == "mqueue":
-            data = ()
-            if fd < 0:
-                fd = _foreign_mqueue(spec, field)
-        if mount.type == "tmpfs":
-            data += _inodes(data, spec)
-        data = (*_source(mount), *data)
+        if mount.type == "mqueue" and fd < 0:
+            fd = _foreign_mqueue(spec, field)
         if options.tmpcopyup:
-            from gofer import copyup  # noqa: F401  # the gofer, which uses it, may be unable to read our files
-        planned.append(
-            Mount(
-                mount.type if mount.type == "sysfs" else kind,
-                mount.target,
-                fd=fd,
-                data=data,
-                attr_set=options.attr_set,
-                attr_clear=options.attr_clear,
-                propagation=options.propagation,
-                copy_up=options.tmpcopyup,
-            )
-        )
+            from gofer import copyup  # noqa: F401  # the process that uses it may be unable to read our files
+        planned += platform.filesystem(mount, options, fd, field)
     return planned
 
 
-def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
-    """Under a memory limit a tmpfs has as many inodes as fit into a twelfth of it, unless the config says how many.
-
-    It is the sentry that makes files for the workload, so its cgroup pays for the inodes (1.3 KB each, with their names) and not
-    the container's. Linux would allow as many as the machine has pages, half of that: tmpfs(5), nr_inodes.
-    """
-    limit = spec.linux.resources.memory.limit if spec.linux.resources and spec.linux.resources.memory else None
-    if not limit or limit < 0 or any(option.startswith("nr_inodes=") for option in data):
-        return ()
-    return (f"nr_inodes={max(_FEWEST_INODES, limit // _MEMORY_OF_AN_INODE)}",)
+def made(mount: SpecMount, options: mount_options.MountOptions, data: tuple[str, ...], fd: int, kind: str) -> Mount:
+    """A file system of its own: `fd` if the stage has made it, else one of `kind` with the options `data`."""
+    return Mount(
+        kind,
+        mount.target,
+        fd=fd,
+        data=(*_source(mount), *data),
+        attr_set=options.attr_set,
+        attr_clear=options.attr_clear,
+        propagation=options.propagation,
+        copy_up=options.tmpcopyup,
+    )
 
 
 def _source(mount: SpecMount) -> tuple[str, ...]:
@@ -139,14 +117,15 @@ def _bind(
     options: mount_options.MountOptions,
     bundle: str,
     userns: int,
-    warn: Callable[[str], None],
+    platform: Platform,
     field: str,
 ) -> Mount:
     source = os.path.join(bundle, mount.source)
     recursive = bool(options.flags & MS_REC)
-    fd = detached(source, userns, recursive, warn, f"{field}.source")
+    peer = platform.trusted and options.propagation == MS_SHARED
+    fd = detached(source, userns, recursive, platform.creation.warn, f"{field}.source", peer=peer)
     asked = (options.flags | options.cleared) & MS_NODEV or (options.recursive_set | options.recursive_clear) & MOUNT_ATTR_NODEV
-    if not asked and not S_ISCHR(os.fstat(fd).st_mode):
+    if not platform.trusted and not asked and not S_ISCHR(os.fstat(fd).st_mode):
         _no_devices(fd, f"{field}.source")
     return Mount(
         "bind",
@@ -170,14 +149,14 @@ def _no_devices(fd: int, field: str) -> None:
         raise SpecError(field, f"mount it nodev: {os.strerror(-error).lower()}")
 
 
-def stage_mounts(spec: Spec) -> list[tuple[int, str, tuple[str, ...]]]:
-    """(index, type, data options) of the mounts that the stage has to make."""
+def stage_mounts(spec: Spec, types: tuple[str, ...]) -> list[tuple[int, str, tuple[str, ...]]]:
+    """(index, type, data options) of the mounts, of these types, that the stage has to make."""
     found = []
     ipc = spec.linux.namespace("ipc")
     for i, mount in enumerate(spec.mounts):
         if mount.type == "mqueue" and (ipc is None or ipc.path):
             continue
-        if mount.type in STAGE_TYPES:
+        if mount.type in types and not mount_options.parse(mount.options).bind:
             data = mount_options.parse(mount.options).parameters
             found.append((i, mount.type, (*_source(mount), *(data if mount.type == "proc" else ()))))
     return found
@@ -201,8 +180,9 @@ def _foreign_mqueue(spec: Spec, field: str) -> int:
         raise SpecError(field, str(error)) from None
 
 
-def rootfs(spec: Spec, bundle: str, userns: int, mappings: Mappings | None, warn: Callable[[str], None]) -> int:
+def rootfs(spec: Spec, bundle: str, userns: int, mappings: Mappings | None, platform: Platform) -> int:
     """The detached, idmapped mount of root.path. Raises SpecError when it is not a directory."""
+    warn = platform.creation.warn
     path = os.path.join(bundle, spec.root.path)
     if not os.path.isdir(path):
         raise PyscError(f"rootfs ({os.path.abspath(path)}) does not exist" if not os.path.exists(path) else f"rootfs {path!r} is not a directory")
@@ -221,5 +201,6 @@ def rootfs(spec: Spec, bundle: str, userns: int, mappings: Mappings | None, warn
             said.append(f"{path!r}: {strerror(error) if isinstance(error, OSError) else error}")
     for text in said:
         warn(text)
-    _no_devices(fd, "root.path")
+    if not platform.trusted:
+        _no_devices(fd, "root.path")
     return fd

@@ -11,6 +11,7 @@ from sentry.abi import (
     CLONE_NEWNS,
     CLONE_NEWPID,
     CLONE_NEWTIME,
+    CLONE_NEWUSER,
     CLONE_NEWUTS,
 )
 
@@ -35,5 +36,6 @@ def is_ours(file: os.stat_result, kind: str) -> bool:
 
 
 def foreign(pid: int) -> int:
-    """CLONE_NEW* of the namespaces of process `pid` that are not ours, but for the user namespace. To join one's own may be forbidden."""
-    return sum(flag for kind, flag in FLAGS.items() if not is_ours(os.stat(f"/proc/{pid}/ns/{FILES[kind]}"), kind))
+    """CLONE_NEW* of the namespaces of process `pid` that are not ours. To join one's own may be forbidden, and of the user namespace is."""
+    kinds = {**FLAGS, "user": CLONE_NEWUSER}
+    return sum(flag for kind, flag in kinds.items() if not is_ours(os.stat(f"/proc/{pid}/ns/{FILES[kind]}"), kind))

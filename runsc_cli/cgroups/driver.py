@@ -37,12 +37,12 @@ _CORE = "cgroup"  # the prefix of version 2's own files
 class Cgroup:
     """The leaves of one container. `paths`: hierarchy ("memory", ..., UNIFIED) -> directory on the host."""
 
-    __slots__ = ("_asked", "_made", "_mounts", "_rootless", "_steps", "paths")
+    __slots__ = ("_asked", "_made", "_rootless", "_steps", "mount_points", "paths")
 
     def __init__(self, paths: dict[str, str], mounts: dict[str, str], steps: list[Step], *, asked: bool, rootless: bool | None) -> None:
         """`mounts`: hierarchy -> mount point. `asked`: the config says where, so it has to be there."""
         self.paths = paths
-        self._mounts = mounts
+        self.mount_points = mounts
         self._steps = steps
         self._asked = asked
         self._rootless = rootless
@@ -96,7 +96,7 @@ class Cgroup:
         made = self._mkdir(path)
         if name == "cpuset":
             for directory in made or [path]:
-                _inherit(directory, self._mounts[name])
+                _inherit(directory, self.mount_points[name])
         if not made:
             _check_empty(path)
         if name == "freezer" and get(f"{path}/freezer.state") != "THAWED":
@@ -118,7 +118,7 @@ class Cgroup:
     def _make_unified(self, path: str) -> None:
         """Make the leaf and give it all controllers that there are; one that the config needs must arrive."""
         refused: dict[str, str] = {}
-        current = self._mounts[UNIFIED]
+        current = self.mount_points[UNIFIED]
         made: list[str] = []
         for part in path[len(current) :].strip("/").split("/"):
             refused.update(_enable(current))

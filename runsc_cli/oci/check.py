@@ -28,8 +28,8 @@ _SCHED_FLAGS = tuple(
 )
 
 
-def check(spec: Spec) -> list[str]:
-    """A whole config; returns the warnings. Raises SpecError with the field's path."""
+def check(spec: Spec, *, trusted: bool = False) -> list[str]:
+    """A whole config; returns the warnings. `trusted`: no sandbox limits what it may ask for. Raises SpecError with the field's path."""
     warnings: list[str] = []
     _version(spec.oci_version)
     _process(spec.process, "process", warnings)
@@ -49,15 +49,15 @@ def check(spec: Spec) -> list[str]:
     if "" in spec.annotations:
         raise SpecError("annotations", "has an entry without a name: remove it")
     check_linux.linux(spec)
-    enforce.config(spec, warnings)
+    enforce.config(spec, warnings, trusted=trusted)
     return warnings
 
 
-def check_process(process: Process, field: str) -> list[str]:
+def check_process(process: Process, field: str, *, trusted: bool = False) -> list[str]:
     """A process alone, of `exec`: as check(). `field` is what stands before the fields' names."""
     warnings: list[str] = []
     _process(process, field, warnings)
-    enforce.process(process, field, warnings)
+    enforce.process(process, field, warnings, trusted=trusted)
     return warnings
 
 

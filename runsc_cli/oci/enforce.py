@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 APPARMOR = "/sys/module/apparmor/parameters/enabled"
 
 
-def config(spec: Spec, warnings: list[str]) -> None:
-    """Raises SpecError for the first field that asks for what pysc cannot give."""
-    process(spec.process, "process", warnings)
+def config(spec: Spec, warnings: list[str], *, trusted: bool = False) -> None:
+    """Raises SpecError for the first field that asks for what pysc cannot give. `trusted`: there is no sandbox that would be in the way."""
+    process(spec.process, "process", warnings, trusted=trusted)
     linux = spec.linux
     rows = (
         (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
@@ -33,6 +33,29 @@ def config(spec: Spec, warnings: list[str]) -> None:
     for asked, field, reason in rows:
         if asked:
             raise SpecError(field, reason)
+    for i, mount in enumerate(spec.mounts):
+        if mount_options.parse(mount.options).flags & MS_REMOUNT:
+            raise SpecError(f"mounts[{i}].options", "remount is not supported: give the options to the mount itself")
+        if ".." in mount.destination.split("/"):
+            raise SpecError(f"mounts[{i}].destination", f"{mount.destination!r} contains '..': write the path without")
+    (_plain if trusted else _sandboxed)(spec)
+
+
+def _plain(spec: Spec) -> None:
+    """What not even the platform `namespace` does."""
+    linux = spec.linux
+    mount, user = linux.namespace("mount"), linux.namespace("user")
+    if mount is None or mount.path:
+        raise SpecError("linux.namespaces", 'has to have a new one of type "mount": the root file system is made in it')
+    if user is not None and not user.path and not linux.uid_mappings and os.geteuid() == 0:
+        raise SpecError("linux.uidMappings", "is missing: a new user namespace needs mappings")
+    if user is not None and user.path and linux.uid_mappings:
+        raise SpecError("linux.uidMappings", "is for a new user namespace: the one that is joined by its path has its own")
+
+
+def _sandboxed(spec: Spec) -> None:
+    """What a sandbox does not allow."""
+    linux = spec.linux
     for i, namespace in enumerate(linux.namespaces):
         if namespace.type == "time":
             raise SpecError(f"linux.namespaces[{i}]", "time namespaces are not supported: leave it out")
@@ -47,28 +70,17 @@ def config(spec: Spec, warnings: list[str]) -> None:
             if rule.action == "SCMP_ACT_NOTIFY":
                 why = "SCMP_ACT_NOTIFY is not supported: a process can have one listener, and that is the sandbox's own; use SCMP_ACT_ERRNO"
                 raise SpecError(f"linux.seccomp.syscalls[{i}].action", why)
-    _mounts(spec)
-
-
-def _mounts(spec: Spec) -> None:
     for i, mount in enumerate(spec.mounts):
-        options = mount_options.parse(mount.options)
-        if options.flags & MS_REMOUNT:
-            raise SpecError(f"mounts[{i}].options", "remount is not supported: give the options to the mount itself")
-        if ".." in mount.destination.split("/"):
-            raise SpecError(f"mounts[{i}].destination", f"{mount.destination!r} contains '..': write the path without")
-        if mount.type == "proc" and not options.bind and [part for part in mount.destination.split("/") if part not in ("", ".")] != ["proc"]:
+        bind = mount_options.parse(mount.options).bind
+        if mount.type == "proc" and not bind and [part for part in mount.destination.split("/") if part not in ("", ".")] != ["proc"]:
             why = f"what a procfs says of the host is kept back on /proc alone: mount it there, not on {mount.destination!r}"
             raise SpecError(f"mounts[{i}].destination", why)
-        if mount.uid_mappings and (mount.uid_mappings, mount.gid_mappings) != (
-            spec.linux.uid_mappings,
-            spec.linux.gid_mappings,
-        ):
+        if mount.uid_mappings and (mount.uid_mappings, mount.gid_mappings) != (linux.uid_mappings, linux.gid_mappings):
             why = "binds are mapped as the container's user namespace is: give the same mapping, or none"
             raise SpecError(f"mounts[{i}].uidMappings", why)
 
 
-def process(process: Process, at: str, warnings: list[str]) -> None:
+def process(process: Process, at: str, warnings: list[str], *, trusted: bool = False) -> None:
     """The same for a process; `at` is what stands before the fields' names."""
     rows = (
         (process.selinux_label, "selinuxLabel", "SELinux labels are not supported: leave it out"),
@@ -83,6 +95,8 @@ def process(process: Process, at: str, warnings: list[str]) -> None:
     if profile and profile != "unconfined":
         if not _host_has_apparmor():
             raise SpecError(f"{at}.apparmorProfile", f"{profile!r} cannot be applied: this host runs without AppArmor")
+        if trusted:
+            raise SpecError(f"{at}.apparmorProfile", "AppArmor profiles are not supported: leave it out, or use unconfined")
         warnings.append(f"{at}.apparmorProfile: {profile!r} is not applied, the sandbox confines the container instead")
 
 

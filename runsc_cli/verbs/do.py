@@ -36,12 +36,12 @@ def run(options: Options, args: list[str], context: Context) -> int:
         container.unlock()
         master = creation.console_master
         status = supervise(creation.init, master if master >= 0 else None, signals)
-    report = creation.report()
+    report = creation.platform.report()
     with container.lock():
         destroy(container, creation.warn)
     if context.options["debug"]:
         creation.say_counts(report)
-    if not options["quiet"]:
+    if report is not None and not options["quiet"]:
         lines = do_view.explain(report, view)
         if lines:
             print("\n".join(lines), file=sys.stderr)

@@ -1,7 +1,6 @@
 """`pysc exec`: another process in a running container.
 
-A stage of its own joins the namespaces of the container's first process, installs a filter of its own and gives the listener to the
-container's sentry through the control socket, which then serves one listener more.
+A stage of its own joins the namespaces of the container's first process; what guards that one guards it too.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import os
 from runsc_cli import launch, namespaces, pid_file
 from runsc_cli.cgroups import leaf
 from runsc_cli.container import reason
-from runsc_cli.control import ask
 from runsc_cli.errors import PyscError
+from runsc_cli.platforms.choice import named
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
 from runsc_cli.state import CREATED, PAUSED, RUNNING, SECCOMP_FILE, STOPPED
-from sentry.abi import CLONE_NEWUSER, CLONE_PARENT, PR_SET_NAME, PR_SET_PDEATHSIG
+from sentry.abi import CLONE_NEWUSER, CLONE_PARENT, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_PDEATHSIG
 from sentry.platform import signals
 
 TYPE_CHECKING = False
@@ -102,7 +101,6 @@ class Execution:
     def run(self) -> int:
         """Up to the workload's execve(2); returns the terminal's master, or -1."""
         from runsc_cli.executable import find, root_of, with_home
-        from sentry.platform.filter_cache import program
 
         state, process, stage = self._container.state, self._process, self.stage
         assert state.init is not None
@@ -117,8 +115,8 @@ class Execution:
         p = Program()
         master = launch.terminal(p, process, console=False) if process.terminal else None
         cwd = launch.limits(p, process)
-        bpf = program(state.profile, state.network, os.path.dirname(self._container.dir))
-        listener = launch.filter_and_listener(p, bpf)
+        guard = named(state.platform).guard_more(self._container)
+        guard.append(p)
         profile = None
         if os.path.exists(self._container.path(SECCOMP_FILE)):
             from runsc_cli import seccomp
@@ -133,32 +131,30 @@ class Execution:
             stage.proceed()
         results = stage.answer()
         cwd.check(results)
-        self._attach(launch.give_listener(stage, results[listener.index]))
+        guard.take(stage, results)
         stage.proceed()
         stage.executed()
         return console
 
     def _enter(self, init: int) -> None:
         """Join the namespaces of the container that are not ours, and become a process of its pid namespace."""
-        flags = CLONE_NEWUSER | namespaces.foreign(init)
+        flags = namespaces.foreign(init)
         p = Program()
         born = leaf.enter(p, self._container.state.cgroups)
         if born is not None:
             self.stage.fork(p, born)
             p = Program()
+        if os.geteuid() == 0:  # an ordinary user would lose its own rights over the stage
+            p.call("prctl", PR_SET_DUMPABLE, 0)
         p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
-        p.call("setns", Passed(self._init), flags, what="join the container's namespaces")
+        if flags:
+            p.call("setns", Passed(self._init), flags, what="join the container's namespaces")
         p.call("setgroups", 0, 0)
-        p.call("setresgid", 0, 0, 0)
-        p.call("setresuid", 0, 0, 0)
+        if flags & CLONE_NEWUSER:
+            p.call("setresgid", 0, 0, 0)
+            p.call("setresuid", 0, 0, 0)
         clone = p.call("clone", CLONE_PARENT | signals.SIGCHLD, 0, 0, 0, 0, fork=True)
         p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
         p.call("prctl", PR_SET_NAME, b"pysc-init")
         p.call("setsid")
         self.stage.fork(p, clone)
-
-    def _attach(self, listener: int) -> None:
-        try:
-            ask(self._container, {"op": "attach"}, [listener])
-        finally:
-            os.close(listener)

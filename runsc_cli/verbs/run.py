@@ -33,7 +33,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         master = creation.console_master
         status = supervise(creation.init, master if master >= 0 else None, signals)
     if context.options["debug"]:
-        creation.say_counts(creation.report())
+        creation.say_counts(creation.platform.report())
     container.record_exit(status)
     if not options["keep"]:
         with container.lock():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 from runsc_cli.cgroups.update import update
+from runsc_cli.config_file import MAX_SIZE, read
 from runsc_cli.errors import NotRunning, PyscError, quote
 from runsc_cli.oci import check_linux
 from runsc_cli.oci.model import Resources
-from runsc_cli.spec import MAX_SIZE, decode, read
+from runsc_cli.spec import decode
 from runsc_cli.state import STOPPED
 from sentry.platform.jsontext import dumps
 

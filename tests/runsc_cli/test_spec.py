@@ -15,9 +15,10 @@ from configs import DEFAULT, FULL, REMOVED, changed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runsc_cli.config_file import MAX_SIZE, read
 from runsc_cli.errors import HostError, PyscError, SpecError
 from runsc_cli.oci.model import Process
-from runsc_cli.spec import MAX_SIZE, decode, load, load_process, parse, read
+from runsc_cli.spec import decode, load, load_process, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,7 +167,7 @@ def test_one_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").chmod(0)
     # the directory is opened before the change of user: its parents may be closed to others
     program = (
-        "import os, sys; from runsc_cli.spec import read; from runsc_cli.errors import PyscError\n"
+        "import os, sys; from runsc_cli.config_file import read; from runsc_cli.errors import PyscError\n"
         "os.chdir(sys.argv[1])\n"
         "os.setresuid(65534, 65534, 65534) if os.geteuid() == 0 else None\n"
         "try: read('config.json')\n"

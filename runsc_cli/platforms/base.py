@@ -1,0 +1,104 @@
+"""The seam between what every container has and what one platform adds.
+
+runsc_cli/container.py and verbs/exec.py make containers and processes; at the points below they ask the platform, and nowhere else
+is it looked at which one it is. What a platform keeps between commands is in state.json.
+
+                      notify                                    namespace
+    begin             fork the sentry                           -
+    describe          profile, whose network                    whose network
+    spaces            a user and a time namespace always        what config.json says
+    filesystem        procfs and tmpfs, a generated /sys        as config.json says
+    build             the gofer; what the sentry needs          a process that ends when the tree is built
+    guard             the filter, its listener to the sentry    -
+    settle            the sentry has seen the last change       -
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from gofer.mounts import Mount
+    from gofer.tree import Plan
+    from runsc_cli.container import Creation
+    from runsc_cli.enter import Spaces
+    from runsc_cli.mount_options import MountOptions
+    from runsc_cli.oci.model import Mount as SpecMount
+    from runsc_cli.oci.model import Spec
+    from runsc_cli.stage.program import Program, Stage
+    from runsc_cli.state import Container
+
+
+class Guard:
+    """What a process is put under before it takes its identity: appended to the stage's program, where it stops to answer."""
+
+    __slots__ = ()
+
+    def append(self, p: Program) -> None:
+        """Nothing; but stop, so that what has been done until now can be looked at."""
+        p.call("getpid", answer=True)
+
+    def take(self, stage: Stage, results: list[int]) -> None:
+        """The stage waits where it stopped; `results` are those of the program."""
+
+
+class Platform:
+    """One platform's part in one `create`."""
+
+    __slots__ = ("creation",)
+
+    name: str
+
+    stage_types: tuple[str, ...] = ("proc", "mqueue")
+    """File systems that belong to a namespace of the container's first process, which alone can make them."""
+
+    trusted = False
+    """The workload is taken at its word: device nodes and propagation to the host are as the config says."""
+
+    def __init__(self, creation: Creation) -> None:
+        self.creation = creation
+
+    def describe(self, spec: Spec, *, view: bool) -> None:
+        """Fill in what the state says of the platform. `view`: of a `do`. Raises PyscError."""
+        raise NotImplementedError
+
+    def spaces(self, spec: Spec) -> Spaces:
+        """The namespaces of the first process. Raises SpecError."""
+        raise NotImplementedError
+
+    def filesystem(self, mount: SpecMount, options: MountOptions, made: int, field: str) -> list[Mount]:
+        """What is mounted for a mount of config.json that is no bind. `made`: by the stage, or -1. Raises SpecError."""
+        raise NotImplementedError
+
+    def build(self, spec: Spec, plan: Plan, meanwhile: Callable[[], None], *, view: bool) -> tuple[int, int]:
+        """Make the tree; returns its root and the mount namespace. `meanwhile` is called when hooks can see it. Raises PyscError."""
+        raise NotImplementedError
+
+    def meanwhile(self) -> None:
+        """Import what comes next: there is a CPU to spare while the kernel makes the namespaces."""
+        import runsc_cli.executable  # noqa: F401
+
+    def guard(self) -> Guard:
+        """Of the first process."""
+        return Guard()
+
+    @staticmethod
+    def guard_more(_container: Container) -> Guard:
+        """Of a process that `exec` adds to a running container."""
+        return Guard()
+
+    def settle(self) -> None:
+        """The first process has taken its identity, and waits for `start`."""
+
+    def abort(self) -> None:
+        """End what has been started."""
+
+    def complaint(self) -> str:
+        """Why a process of ours has ended early, where that is known."""
+        return ""
+
+    def report(self) -> dict[str, Any] | None:
+        """What was mediated and denied; None where nothing is."""
+        return None

@@ -1,0 +1,61 @@
+"""Which platform a container has: --platform, else the annotation of its config, else the name by which the command was called.
+
+Who writes annotations may so choose to be trusted; where that is somebody else than who calls us, --platform decides for all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from runsc_cli.errors import PyscError
+from sentry.platform.jsontext import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runsc_cli.platforms.base import Platform
+
+ANNOTATION = "dev.pysc.platform"
+NOTIFY, NAMESPACE, PTRACE = "notify", "namespace", "ptrace"
+TRUSTED_COMMAND = "pysc-trusted"
+"""Called by this name, as an engine may that knows a runtime by its path alone, the default is NAMESPACE."""
+
+
+def choose(asked: str | None, raw: bytes = b"") -> str:
+    """The platform's name. `asked`: --platform; `raw`: config.json. Raises PyscError."""
+    if asked:
+        return _supported(asked, "--platform")
+    # written as it is, or with one of its characters as an escape: else nothing has to be decoded before a sentry is started
+    name = _annotation(raw) if ANNOTATION.encode() in raw or b"\\u" in raw else None
+    if name is not None:
+        return _supported(name, f"annotations[{ANNOTATION!r}]")
+    return NAMESPACE if os.path.basename(sys.argv[0]) == TRUSTED_COMMAND else NOTIFY
+
+
+def _annotation(raw: bytes) -> str | None:
+    """What is wrong with the config is found when it is read in earnest."""
+    try:
+        annotations = loads(raw.decode())["annotations"]
+        name = annotations.get(ANNOTATION)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _supported(name: str, what: str) -> str:
+    if name == PTRACE:
+        raise PyscError(f"{what}: the platform ptrace is not there yet: choose notify or namespace")
+    if name not in (NOTIFY, NAMESPACE):
+        raise PyscError(f"{what}: {name!r} is no platform: it is notify or namespace")
+    return name
+
+
+def named(name: str) -> type[Platform]:
+    """The platform of that name; only its own modules are imported."""
+    if name == NAMESPACE:
+        from runsc_cli.platforms.namespace import Namespace
+
+        return Namespace
+    from runsc_cli.platforms.notify import Notify
+
+    return Notify

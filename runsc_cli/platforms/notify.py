@@ -1,0 +1,331 @@
+"""The platform `notify`: system calls that turn a name into an object are sent to a sentry, which answers with the object.
+
+The sentry is forked before config.json is read, so that it imports meanwhile. A user namespace is always made, and a time namespace, in
+which the container begins at zero: start times in /proc/PID/stat then agree with the uptime that the sentry shows.
+"""
+
+from __future__ import annotations
+
+import os
+from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
+
+from gofer import server
+from runsc_cli import launch, namespaces
+from runsc_cli.capabilities import mask
+from runsc_cli.cgroups import devices
+from runsc_cli.control import SOCKET, ask
+from runsc_cli.daemon import daemon
+from runsc_cli.enter import Spaces
+from runsc_cli.errors import PyscError, SpecError
+from runsc_cli.platforms.base import Guard, Platform
+from runsc_cli.platforms.choice import NOTIFY
+from runsc_cli.process import Process
+from sentry.abi import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWTIME, O_PATH
+from sentry.devices import READ, WRITE, Rule
+from sentry.platform import signals, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from gofer.mounts import Mount
+    from gofer.tree import Plan
+    from runsc_cli.container import Creation
+    from runsc_cli.mount_options import MountOptions
+    from runsc_cli.oci.model import Mount as SpecMount
+    from runsc_cli.oci.model import Spec
+    from runsc_cli.stage.program import Program, Result, Stage
+    from runsc_cli.state import Container
+
+_SHOWN = ("memory", "cpu", "cpuacct", "cpuset", "")
+"""The hierarchies, version 2's last, by which /proc tells the container what it has."""
+
+_PATIENCE = 60
+"""Seconds that an answer of the sentry may take: milliseconds, unless the machine is very busy or somebody has stopped it."""
+
+_MEMORY_OF_AN_INODE = 16384
+_FEWEST_INODES = 1024
+
+
+class Notify(Platform):
+    """The sentry, the gofer, and the filter of the first process."""
+
+    __slots__ = ("_born", "_gofer_pid", "_sentry_pid", "_sentry_sock")
+
+    name = NOTIFY
+
+    def __init__(self, creation: Creation) -> None:
+        super().__init__(creation)
+        self._born = 0
+        """The second of CLOCK_BOOTTIME at which the container's clocks begin."""
+        self._gofer_pid = -1
+        self._sentry_pid, self._sentry_sock = self._fork_sentry()
+
+    def _fork_sentry(self) -> tuple[int, wire.Socket]:
+        ours, theirs = wire.pair()
+        debug = self.creation.context.options["debug"]
+
+        def work() -> None:
+            ours.detach()
+            from sentry import boot
+
+            boot.run(theirs)
+
+        pid = daemon("pysc-sentry", [theirs.fileno(), *([2] if debug else [])], work)
+        theirs.close()
+        return pid, ours
+
+    def describe(self, spec: Spec, *, view: bool) -> None:
+        options, state = self.creation.context.options, self.creation.container.state
+        state.sentry = Process.of(self._sentry_pid)
+        if state.network == "host" and _is_our_network(spec):
+            state.network = "shared"
+        state.profile = options["profile"] or "standard"
+
+    def spaces(self, spec: Spec) -> Spaces:
+        from runsc_cli.oci.mappings import user_namespace_mappings
+
+        flags = CLONE_NEWNS | CLONE_NEWTIME
+        # "none": whatever network namespace the config names, or none: loopback and nothing else
+        alone = self.creation.container.state.network == "none"
+        spaces = Spaces(spec, flags | (CLONE_NEWNET if alone else 0), ("network",) if alone else ())
+        spaces.mappings = user_namespace_mappings(spec, os.geteuid())
+        self._born = int(clock_gettime(CLOCK_BOOTTIME))
+        spaces.offsets = (-int(clock_gettime(CLOCK_MONOTONIC)), 0), (-self._born, 0)
+        return spaces
+
+    def filesystem(self, mount: SpecMount, options: MountOptions, made: int, field: str) -> list[Mount]:
+        from runsc_cli import mount_plan
+
+        kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
+        if kind not in ("tmpfs", "devpts", *self.stage_types):
+            raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
+        data = (*options.superblock, *options.parameters) if mount.type == kind else ("mode=555", "size=0")
+        if mount.type == "mqueue":
+            data = ()
+        if mount.type == "tmpfs":
+            data += _inodes(data, self.creation.spec)
+        return [mount_plan.made(mount, options, data, made, mount.type if mount.type == "sysfs" else kind)]
+
+    def build(self, spec: Spec, plan: Plan, meanwhile: Callable[[], None], *, view: bool) -> tuple[int, int]:
+        """Fork the gofer, which builds the tree, then send the sentry all it needs; it answers while the stage gets its filter."""
+        init = self.creation.init
+        spaces = {kind: os.open(f"/proc/{init}/ns/{namespaces.FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("network", "ipc", "uts")}
+        spaces["user"] = os.dup(plan.userns)
+        procfd = _own_procfs()
+        gofer_sock, root, made = self._fork_gofer(plan, procfd, meanwhile)
+        return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, view)
+
+    def _fork_gofer(self, plan: Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
+        """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
+        ours, theirs = wire.pair()
+        init = self.creation.init_pidfd
+        keep = [theirs.fileno(), procfd, init, *plan.fds()]
+        debug = bool(self.creation.context.options["debug"])
+        if debug:
+            keep.append(2)
+        self._gofer_pid = daemon("pysc-gofer", keep, lambda: server.run(theirs, plan, init, procfd, debug=debug))
+        theirs.close()
+        self.creation.container.state.gofer = Process.of(self._gofer_pid)
+        try:
+            answer, fds = wire.recv(ours)
+            if "shown" in answer:
+                meanwhile()
+                wire.send(ours, {"op": "proceed"})
+                answer, fds = wire.recv(ours)
+        except wire.Closed:
+            raise PyscError("the gofer ended while it built the mount tree; --debug shows why") from None
+        if "error" in answer:
+            raise PyscError(answer["error"])
+        if answer["no_fuse"]:
+            self.creation.warn(f"no FUSE here ({answer['no_fuse']}): generated files in /proc are snapshots of the moment of open")
+        return ours, fds[0], fds[1:]
+
+    def _boot_sentry(
+        self, spec: Spec, spaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int], record_missing: bool
+    ) -> int:
+        """Returns the mount namespace."""
+        creation = self.creation
+        control = self._listen()
+        for kind in ("network", "ipc", "uts"):
+            if namespaces.is_ours(os.fstat(spaces[kind]), kind):
+                os.close(spaces.pop(kind))  # there is nothing to join
+        given = {
+            "root": root,
+            "procfd": procfd,
+            "init": creation.init_pidfd,
+            "gofer": gofer.fileno(),
+            "gofer_pid": os.pidfd_open(self._gofer_pid),
+            "control": control.fileno(),
+        }
+        given.update({namespaces.FILES[kind]: fd for kind, fd in spaces.items()})
+        given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
+        for name, path in creation.cgroup.paths.items() if creation.cgroup else ():
+            if name in _SHOWN:
+                given[f"cgroup:{name}"] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if creation.context.options["debug"]:
+            given["log"] = 2
+        caps, resources, state = spec.process.capabilities, spec.linux.resources, creation.container.state
+        message = {
+            "fds": list(given),
+            "profile": state.profile,
+            "network": state.network,
+            "own_netns": state.network != "shared",
+            "debug": creation.context.options["debug"],
+            "record_missing": record_missing,
+            "no_new_privs": spec.process.no_new_privileges,
+            "born": self._born,
+            "bounding": mask(caps.bounding) if caps else 0,
+            "devices": [rule.plain() for rule in (*_terminals(), *devices.rules(resources.devices if resources else ()))],
+            "init": creation.init,
+        }
+        try:
+            wire.send(self._sentry_sock, message, list(given.values()))
+        except wire.Closed:
+            raise PyscError("the sentry ended while it started; --debug shows why") from None
+        for name, fd in given.items():
+            if name not in ("init", "gofer", "control", "root", "mnt", "log"):
+                os.close(fd)
+        gofer.close()
+        control.close()
+        return given["mnt"]
+
+    def _listen(self) -> wire.Socket:
+        sock = wire.listener()
+        # by a short name: a container's directory may be longer than sun_path
+        sock.bind(f"/proc/self/fd/{self.creation.container.fd}/{SOCKET}")
+        sock.listen(16)
+        return sock
+
+    def meanwhile(self) -> None:
+        import gofer.own_calls
+        import gofer.systree  # noqa: F401
+        import runsc_cli.executable  # noqa: F401
+        import sentry.platform.filter_cache  # noqa: F401
+
+    def guard(self) -> Guard:
+        return _Filter(self.creation.container, self._attach)
+
+    @staticmethod
+    def guard_more(container: Container) -> Guard:
+        def attach(listener: int) -> None:
+            ask(container, {"op": "attach"}, [listener])
+
+        return _Filter(container, attach)
+
+    def _attach(self, listener: int) -> None:
+        self._expect_ok()  # that it has booted
+        wire.send(self._sentry_sock, {"op": "attach"}, [listener])
+        self._expect_ok("attach to the sentry")
+
+    def settle(self) -> None:
+        wire.send(self._sentry_sock, {"op": "settled"})
+        self._expect_ok()
+
+    def _expect_ok(self, what: str = "start the sentry") -> None:
+        self._sentry_sock.settimeout(_PATIENCE)
+        try:
+            answer, _ = wire.recv(self._sentry_sock)
+        except wire.Closed:
+            raise PyscError(f"{what}: it ended early; --debug shows why") from None
+        except TimeoutError:
+            raise PyscError(f"{what}: no answer within {_PATIENCE} seconds") from None
+        if "error" in answer:
+            raise PyscError(f"{what}: {answer['error']}")
+
+    def abort(self) -> None:
+        for pid in (self._gofer_pid, self._sentry_pid):
+            if pid > 0:
+                try:
+                    os.kill(pid, signals.SIGKILL)
+                    os.waitpid(pid, 0)
+                except (ProcessLookupError, ChildProcessError):
+                    continue
+
+    def complaint(self) -> str:
+        """What the sentry has said before it ended: with it the gofer and the stage end, and we may hear of those first."""
+        from select import POLLIN, poll
+
+        waiting = poll()
+        waiting.register(self._sentry_sock.fileno(), POLLIN)
+        if not waiting.poll(0):
+            return ""
+        try:
+            answer, _ = wire.recv(self._sentry_sock)
+        except wire.Closed:
+            return ""
+        return f"start the sentry: {answer['error']}" if "error" in answer else ""
+
+    def report(self) -> dict[str, Any]:
+        """What the sentry has counted; empty when it is gone, or has nothing to say for a while."""
+        try:
+            self._sentry_sock.settimeout(_PATIENCE)
+            wire.send(self._sentry_sock, {"op": "report"})
+            return wire.recv(self._sentry_sock)[0]
+        except (wire.Closed, OSError):
+            return {}
+
+
+class _Filter(Guard):
+    """The sandbox's filter, whose listener goes to the sentry."""
+
+    __slots__ = ("_attach", "_container", "_listener")
+
+    def __init__(self, container: Container, attach: Callable[[int], None]) -> None:
+        self._attach = attach
+        self._container = container
+        self._listener: Result | None = None
+
+    def append(self, p: Program) -> None:
+        from sentry.platform.filter_cache import program
+
+        state = self._container.state
+        self._listener = launch.filter_and_listener(p, program(state.profile, state.network, os.path.dirname(self._container.dir)))
+
+    def take(self, stage: Stage, results: list[int]) -> None:
+        assert self._listener is not None
+        listener = launch.give_listener(stage, results[self._listener.index])
+        try:
+            self._attach(listener)
+        finally:
+            os.close(listener)
+
+
+def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
+    """Under a memory limit a tmpfs has as many inodes as fit into a twelfth of it, unless the config says how many.
+
+    It is the sentry that makes files for the workload, so its cgroup pays for the inodes (1.3 KB each, with their names) and not
+    the container's. Linux would allow as many as the machine has pages, half of that: tmpfs(5), nr_inodes.
+    """
+    limit = spec.linux.resources.memory.limit if spec.linux.resources and spec.linux.resources.memory else None
+    if not limit or limit < 0 or any(option.startswith("nr_inodes=") for option in data):
+        return ()
+    return (f"nr_inodes={max(_FEWEST_INODES, limit // _MEMORY_OF_AN_INODE)}",)
+
+
+def _is_our_network(spec: Spec) -> bool:
+    """The container's network namespace is that in which we are. A path that cannot be looked at fails later, when it is joined."""
+    namespace = spec.linux.namespace("network")
+    if namespace is None or not namespace.path:
+        return namespace is None
+    try:
+        return namespaces.is_ours(os.stat(namespace.path), "network")
+    except OSError:
+        return False
+
+
+def _terminals() -> list[Rule]:
+    """Device rules for our own terminals: the workload has them as stdio, and may name them /dev/stderr."""
+    nodes = {os.fstat(fd).st_rdev for fd in range(3) if os.isatty(fd)}
+    return [Rule(True, "c", os.major(node), os.minor(node), READ | WRITE) for node in nodes]
+
+
+def _own_procfs() -> int:
+    """A procfs of our pid namespace that shows the sentry only what it may trace anyway; the host's own where we may not mount."""
+    from gofer.mounts import MountError, new_filesystem
+
+    try:
+        return new_filesystem("proc", ("hidepid=ptraceable",), "procfs for the sentry")
+    except MountError:
+        return os.open("/proc", O_PATH | os.O_CLOEXEC)
