@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, S_ISLNK
+from stat import S_IFCHR, S_IFIFO, S_IFMT, S_ISCHR, S_ISDIR, S_ISLNK
 
 from sentry.abi import (
     AT_EMPTY_PATH,
@@ -357,8 +357,22 @@ def make_readonly(root: int, path: str) -> None:
         os.close(target)
 
 
-def mask(root: int, path: str) -> None:
-    """maskedPaths: /dev/null over a file, an empty read-only tmpfs over a directory."""
+def null(root: int) -> int:
+    """O_PATH descriptor of the container's own /dev/null, which its root may change as it likes. Raises MountError."""
+    what = "mask a file with '/dev/null'"
+    fd = check(below(root, "/dev/null"), what)
+    facts = os.fstat(fd)
+    if not S_ISCHR(facts.st_mode) or facts.st_rdev != os.makedev(*DEFAULT_DEVICES["null"]):
+        os.close(fd)
+        raise MountError(f"{what}: the container's is something else")
+    return fd
+
+
+def mask(root: int, path: str, own: bool = False) -> None:
+    """maskedPaths: /dev/null over a file, an empty read-only tmpfs over a directory.
+
+    `own`: the container's, and not the host's: root of a container that is root of the host could change the owner and mode of that.
+    """
     target = below(root, path)
     if target in (-errno.ENOENT, -errno.ENOTDIR):
         return
@@ -369,7 +383,11 @@ def mask(root: int, path: str) -> None:
             attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
             fd = new_filesystem("tmpfs", ("source=tmpfs", "size=0"), what, attrs)
         else:
-            fd = clone(AT_FDCWD, "/dev/null", False, what)
+            source = null(root) if own else check(lib.openat2_raw(AT_FDCWD, b"/dev/null", O_PATH, 0, 0), what)
+            try:
+                fd = clone(source, "", False, what)
+            finally:
+                os.close(source)
         try:
             move(fd, target, what)
         finally:

@@ -152,7 +152,7 @@ def restrict(plan: Plan, top: int) -> int:
     for path in plan.readonly:
         make_readonly(top, path)
     for path in plan.masked:
-        mask(top, path)
+        mask(top, path, own=plan.nodes)
     os.close(top)
     top = _top()
     if plan.cwd:

@@ -35,7 +35,7 @@ def plan(mount: SpecMount, options: MountOptions, cgroup: Cgroup | None, warn: C
             os.mkdir(place, 0o755, dir_fd=top)
             made[place] = _bind(path, f"{mount.target.rstrip('/')}/{place}", options, warn, field)
     for name in paths:
-        if name not in made and name != UNIFIED and cgroup is not None:
+        if name not in made and name.isalnum() and cgroup is not None:
             os.symlink(os.path.basename(cgroup.mount_points[name]), name, dir_fd=top)
     attrs = options.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     return [Mount("cgroup", mount.target, fd=top, attr_set=attrs, propagation=options.propagation), *made.values()]
