@@ -75,6 +75,10 @@ class Spaces:
         """The highest group id that the container has, as far as we know."""
         return self.mappings.last_gid if self.mappings is not None else _LAST_ID
 
+    def outer_gid(self, gid: int) -> int:
+        """The number outside of a group of the container's, or of its highest one for what is beyond it."""
+        return gid if self.mappings is None else self.mappings.host_gid(min(gid, self.last_gid)) or 0
+
 
 def enter(
     stage: Stage,
@@ -94,7 +98,7 @@ def enter(
     if os.geteuid() == 0:  # an ordinary user would lose its own rights over the stage
         p.call("prctl", PR_SET_DUMPABLE, 0)
     p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
-    _join(stage, p, born, spaces)
+    _join(stage, p, born, spec, spaces)
     p = Program()
     p.call("setgroups", 0, 0, may_fail=bool(spaces.user))  # it may not be allowed in there; no group of ours is mapped then
     if spaces.own_user:
@@ -110,10 +114,8 @@ def enter(
     p.call("setsid")
     if spaces.flags & CLONE_NEWNET:
         launch.loopback_up(p)
-    if spec.hostname:
-        p.call("sethostname", spec.hostname.encode(), len(spec.hostname.encode()), what="hostname")
-    if spec.domainname:
-        p.call("setdomainname", spec.domainname.encode(), len(spec.domainname.encode()), what="domainname")
+    if "uts" not in spaces.joined:
+        launch.names(p, spec)
     mounts = {index: _filesystem(p, f"mounts[{index}]: {kind}", kind, options) for index, kind, options in made}
     if last_gid is not None:
         launch.sysctls(p, spec, mounts, last_gid)
@@ -127,25 +129,37 @@ def enter(
     return fds
 
 
-def _join(stage: Stage, p: Program, born: Result | None, spaces: Spaces) -> None:
+def _join(stage: Stage, p: Program, born: Result | None, spec: Spec, spaces: Spaces) -> None:
     """Run `p` to the end of its way into what exists, and of a new user namespace the map of its ids."""
     fds = {kind: _open(path) for kind, path in (spaces.joined | ({"user": spaces.user} if spaces.user else {})).items()}
     tries = {kind: _setns(p, kind, spaces.joined[kind], fds[kind], may_fail=bool(spaces.user)) for kind in spaces.joined}
     if spaces.user:
         p.call("setns", Passed(fds["user"]), CLONE_NEWUSER, what=f"join the user namespace {spaces.user!r}")
-    elif spaces.mappings is not None:
+    else:
+        _set_up(p, spec, spaces)
+    if spaces.mappings is not None:
         p.call("unshare", CLONE_NEWUSER, what="make a user namespace")
     results = stage.run(p) if born is None else stage.fork(p, born)
     again = Program()
     for kind, tried in tries.items():
         if results[tried.index] < 0:
             _setns(again, kind, spaces.joined[kind], fds[kind])
+    if spaces.user:
+        _set_up(again, spec, spaces)
     if again:
         stage.run(again)
     for fd in fds.values():
         os.close(fd)
     if spaces.mappings is not None:
         spaces.mappings.write(stage.pid)
+
+
+def _set_up(p: Program, spec: Spec, spaces: Spaces) -> None:
+    """What is set in the namespaces that are joined, when all of them are."""
+    if spaces.joined:
+        from runsc_cli.joined import set_up
+
+        set_up(p, spec, spaces)
 
 
 def _open(path: str) -> int:

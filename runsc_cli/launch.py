@@ -95,25 +95,30 @@ def set_clocks(p: Program, monotonic: tuple[int, int], boottime: tuple[int, int]
     p.call("prctl", PR_SET_DUMPABLE, 0)
 
 
+def names(p: Program, spec: Spec) -> None:
+    """sethostname(2), setdomainname(2)."""
+    for field, text in (("hostname", spec.hostname), ("domainname", spec.domainname)):
+        if text:
+            p.call(f"set{field}", text.encode(), len(text.encode()), what=field)
+
+
 def sysctls(p: Program, spec: Spec, made: Mapping[int, Result | Passed], last_gid: int) -> None:
     """Kernel parameters of the container's own namespaces: proc_sys(5). `made`: index in spec.mounts -> a mount of the stage's.
 
-    `last_gid`: the highest group id that the container has. Engines let everybody ping with a range that ends beyond it.
+    `last_gid`: the highest group id that the container has.
     """
+    if not spec.linux.sysctl:
+        return
+    from runsc_cli.joined import write
+    from runsc_cli.oci.check_linux import sysctl_namespace
+
     proc = next((mount for index, mount in made.items() if spec.mounts[index].type == "proc"), None)
     if proc is None:
         return
     for name, value in sorted(spec.linux.sysctl.items()):
-        if name == "kernel.domainname":  # the file is the host's root's
-            p.call("setdomainname", value.encode(), len(value.encode()), what=f"sysctl {name!r}")
-            continue
-        text = value
-        if name == "net.ipv4.ping_group_range":
-            text = " ".join(str(min(int(word), last_gid)) if word.isdigit() else word for word in value.split())
-        path = b"sys/" + name.replace(".", "/").encode()
-        file = p.call("openat", proc, path, os.O_WRONLY | O_CLOEXEC, 0, what=f"sysctl {name!r}")
-        p.call("write", file, text.encode(), len(text), what=f"sysctl {name!r}")
-        p.call("close", file)
+        namespace = spec.linux.namespace(sysctl_namespace(name))
+        if namespace is None or not namespace.path:
+            write(p, proc, b"sys/", name, value, lambda gid: min(gid, last_gid))
 
 
 def terminal(p: Program, process: Process, console: bool, control: bool = True) -> Result:

@@ -120,6 +120,17 @@ def sysctl_path(name: str) -> str:
     return name
 
 
+def sysctl_namespace(name: str) -> str:
+    """The kind of namespace that a kernel parameter is kept in, "" for what is the whole host's."""
+    components = sysctl_path(name).split("/")
+    dotted = ".".join(components)
+    if components[0] == "net":
+        return "network"
+    if dotted in _IPC_SYSCTLS or components[:2] == ["fs", "mqueue"]:
+        return "ipc"
+    return "uts" if dotted == "kernel.domainname" else ""
+
+
 def _sysctl(name: str, section: Linux) -> None:
     """Only what a namespace of the container's own holds: anything else would be the host's."""
     at = f"linux.sysctl[{name!r}]"
@@ -129,16 +140,10 @@ def _sysctl(name: str, section: Linux) -> None:
     value = section.sysctl[name]
     if not value.isascii() or not value.replace("\t", "").isprintable():
         raise SpecError(at, f"{value!r} is no value: it is one line of ASCII")
-    dotted = ".".join(components)
-    if components[0] == "net":
-        need = "network"
-    elif dotted in _IPC_SYSCTLS or components[:2] == ["fs", "mqueue"]:
-        need = "ipc"
-    elif dotted == "kernel.domainname":
-        need = "uts"
-    elif dotted == "kernel.hostname":
+    if components == ["kernel", "hostname"]:
         raise SpecError(at, "is set with the field hostname")
-    else:
+    need = sysctl_namespace(name)
+    if not need:
         raise SpecError(at, "is not kept per namespace: it would change the host")
     namespace = section.namespace(need)
     if namespace is None or (namespace.path and _is_ours(namespace.path, need)):
