@@ -40,6 +40,11 @@ for set in "$@"; do
         missing node && want nodejs
         missing go && want golang-go
         missing runc && want runc
+        missing containerd && want containerd
+        missing dockerd && want docker.io
+        missing podman && want podman
+        missing iptables && want iptables
+        [ -e /usr/lib/cni/ptp ] || want containernetworking-plugins
         debian=/usr/bin/python3 # workloads run it, whatever runs pysc
         if [ -x $debian ]; then
             $debian -c 'import seccomp' 2>/dev/null || want python3-seccomp

@@ -1,4 +1,4 @@
-"""containerd and Docker of the tests' own: in mount and network namespaces that nobody else sees, on sockets in a directory of theirs.
+"""Engines of the tests' own: in mount and network namespaces that nobody else sees, on sockets in a directory of theirs.
 
 Nothing of an engine that the machine may have is touched: /run is a tmpfs here, bridges and packet filters are those of an empty network
 namespace, and every mount goes with the last process. The clients run in the same namespaces. Daemons are ended by pid.
@@ -9,11 +9,13 @@ test their end is waited for.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -22,6 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containers import Done, descendants
+from cri import Runtime
+from grpc_call import CallError
+
+from sentry.abi import CLONE_NEWNET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +35,10 @@ if TYPE_CHECKING:
 CTR_PROGRAMS = ("containerd", "ctr", "containerd-shim-runc-v2", "unshare", "nsenter", "ip", "mount")
 DOCKER_PROGRAMS = (*CTR_PROGRAMS, "dockerd", "docker", "docker-init")
 IMAGE = "docker.io/library/busybox:latest"
+PAUSE = "registry.local/pause:3.6"
+CNI = "/usr/lib/cni"
+"""Where Debian's containernetworking-plugins are."""
+
 DEADLINE = 90.0
 
 _PREPARE = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
@@ -86,6 +96,8 @@ class Daemon:
 class Containerd:
     """containerd, and `ctr` for it. With `runtime` a container's commands know which binary makes it."""
 
+    _plugins = 'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+
     def __init__(self, directory: Path, rootfs: Path) -> None:
         self.directory = directory
         self.rootfs = rootfs
@@ -93,17 +105,20 @@ class Containerd:
         self._config = directory / "config.toml"
         self._config.write_text(
             f'version = 2\nroot = "{directory}/root"\nstate = "{directory}/state"\n'
-            'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
-            f'[grpc]\naddress = "{self.socket}"\n[ttrpc]\naddress = "{directory}/c.ttrpc"\n'
+            f'{self._plugins}[grpc]\naddress = "{self.socket}"\n[ttrpc]\naddress = "{directory}/c.ttrpc"\n'
         )
         # namespaces that outlive a crash of the daemon
         holder = ["unshare", "--mount", "--net", "sh", "-c", _PREPARE, "sh", "sh", "-c", "echo ready >&2; exec sleep infinity"]
         self._holder = Daemon(holder, "ready", directory)
         self.daemon = self._start()
-        image = directory / "image.tar"
-        image.write_bytes(oci_image(rootfs))
-        self.ctr("images", "import", image, check=True)
-        image.unlink()
+        self.load(oci_image(rootfs))
+
+    def load(self, image: bytes, *options: str) -> None:
+        """Import an image; `options` are those of ctr itself."""
+        file = self.directory / "image.tar"
+        file.write_bytes(image)
+        self.ctr(*options, "images", "import", file, check=True)
+        file.unlink()
 
     def _start(self) -> Daemon:
         return Daemon(self.inside("containerd", "--config", str(self._config)), "successfully booted", self.directory)
@@ -134,6 +149,63 @@ class Containerd:
     def stop(self) -> None:
         self.daemon.stop()
         self._holder.crash()
+
+
+class Cri(Containerd):
+    """containerd with its CRI plugin and a runtime handler `pysc`; `runtime` is the service. `network`: a CNI configuration (conflist)."""
+
+    def __init__(self, directory: Path, rootfs: Path, network: dict[str, object]) -> None:
+        plugin = 'plugins."io.containerd.grpc.v1.cri"'
+        (directory / "cni").mkdir()
+        (directory / "cni" / "10-net.conflist").write_text(json.dumps(network))
+        self._plugins = (
+            f'[{plugin}]\nsandbox_image = "{PAUSE}"\ndisable_apparmor = true\nrestrict_oom_score_adj = true\n'
+            f'[{plugin}.cni]\nbin_dir = "{CNI}"\nconf_dir = "{directory}/cni"\n'
+            f'[{plugin}.containerd]\ndefault_runtime_name = "pysc"\n'
+            f'[{plugin}.containerd.runtimes.pysc]\nruntime_type = "io.containerd.runc.v2"\npod_annotations = ["dev.pysc.*"]\n'
+            f'[{plugin}.containerd.runtimes.pysc.options]\nBinaryName = "{pysc_binary()}"\n'
+        )
+        super().__init__(directory, rootfs)
+        self.load(oci_image(rootfs), "-n", "k8s.io")
+        self.load(oci_image(pause_root(directory / "pause"), PAUSE, Entrypoint=["/pause"]), "-n", "k8s.io")
+        self.service = Runtime(self.socket)
+
+    def crash(self) -> None:
+        super().crash()
+        while True:
+            try:
+                self.service("Status")
+                return
+            except CallError as error:
+                assert "server is not initialized yet" in str(error)
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A TCP connection in the engine's network namespace."""
+        made: list[socket.socket] = []
+
+        def enter() -> None:
+            """In a thread of its own, which alone changes its namespace: setns(2)."""
+            with open(f"/proc/{self._holder.pid}/ns/net") as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) == 0:
+                    made.append(socket.socket())
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        made[0].connect((host, port))
+        return made[0]
+
+
+def pause_root(directory: Path) -> Path:
+    """The root of a pod's first container, as Kubernetes' own is: one static program that waits for SIGTERM."""
+    source = directory.with_suffix(".c")
+    source.write_text(
+        "#include <signal.h>\n#include <unistd.h>\nstatic void end(int signal) { (void)signal; _exit(0); }\n"
+        "int main(void) { signal(SIGTERM, end); signal(SIGINT, end); signal(SIGCHLD, SIG_IGN); for (;;) pause(); }\n"
+    )
+    directory.mkdir()
+    subprocess.run(["cc", "-Os", "-static", "-s", "-o", directory / "pause", source], check=True)
+    return directory
 
 
 class Docker:
@@ -203,8 +275,8 @@ def remove_cgroups(names: Iterator[str] | tuple[str, ...]) -> Callable[[], None]
     return remove
 
 
-def oci_image(rootfs: Path) -> bytes:
-    """A root directory as an image of one layer, named IMAGE: an OCI image layout in a tar file, for `ctr images import`."""
+def oci_image(rootfs: Path, name: str = IMAGE, **config: object) -> bytes:
+    """A root directory as an image of one layer: an OCI image layout in a tar file, for `ctr images import`."""
     blobs: dict[str, bytes] = {}
 
     def blob(data: bytes, kind: str) -> dict[str, object]:
@@ -216,20 +288,20 @@ def oci_image(rootfs: Path) -> bytes:
     with tarfile.open(fileobj=layers, mode="w") as tar:
         tar.add(rootfs, arcname=".")
     layer = blob(layers.getvalue(), "layer.v1.tar")
-    config = {
+    image = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Env": ["PATH=/bin:/sbin"], "Cmd": ["sh"]},
+        "config": config or {"Env": ["PATH=/bin:/sbin"], "Cmd": ["sh"]},
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
     }
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": blob(json.dumps(config).encode(), "config.v1+json"),
+        "config": blob(json.dumps(image).encode(), "config.v1+json"),
         "layers": [layer],
     }
     entry = blob(json.dumps(manifest).encode(), "manifest.v1+json")
-    entry["annotations"] = {"io.containerd.image.name": IMAGE, "org.opencontainers.image.ref.name": "latest"}
+    entry["annotations"] = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
     files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()}
     files |= {f"blobs/sha256/{digest}": data for digest, data in blobs.items()}
     out = io.BytesIO()
