@@ -305,6 +305,21 @@ VERBS = (
                    choices=("table", "json", "csv"), refusal="invalid format option"),
         ),
         examples=("pysc help-syscalls", "pysc help-syscalls --format csv")),
+    Verb("syscall-tests", "run the system call compatibility suite, natively and in containers", "[FAMILY[.CASE]...]", (
+            Option("platform", LIST, "native, notify, or the command line of a runtime like runc; may be repeated", short="p",
+                   metavar="PLATFORM"),
+            Option("profile", LIST, "standard or strict; may be repeated", metavar="PROFILE", choices=("standard", "strict")),
+            Option("json", STRING, "write the results to this file", default="", metavar="FILE"),
+            Option("html", STRING, "write the report, one page, to this file", default="", metavar="FILE"),
+            Option("markdown", STRING, "write the table to this file", default="", metavar="FILE"),
+            Option("list", FLAG, "print the names of the cases", short="l"),
+            Option("jobs", INT, "families at a time, default one for each CPU", short="j", default=0),
+            Option("deviations", STRING, "what may fail, default that of the suite", default="", metavar="FILE"),
+            Option("sources", STRING, "the directory of the suite, default that of the checkout", default="", metavar="DIR"),
+            Option("quiet", FLAG, "print the report alone", short="q"),
+        ), most=None,
+        examples=("pysc syscall-tests open rename.exchange", "pysc syscall-tests --platform runc --platform notify",
+                  "pysc syscall-tests --profile strict --json out.json")),
     Verb("version", "print the version", examples=("pysc version",)),
 )  # fmt: skip
 
