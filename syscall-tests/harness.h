@@ -72,9 +72,9 @@ static inline long raw_call(long nr, long a, long b, long c, long d, long e, lon
 #define RAW5(n, a, b, c, d, e) raw_call(n, W(a), W(b), W(c), W(d), W(e), 0)
 #define RAW6(n, a, b, c, d, e, f) raw_call(n, W(a), W(b), W(c), W(d), W(e), W(f))
 #define SEVENTH(_0, _1, _2, _3, _4, _5, _6, chosen, ...) chosen
-#define NUMBERED(n, ...) SEVENTH(n, ##__VA_ARGS__, RAW6, RAW5, RAW4, RAW3, RAW2, RAW1, RAW0)(n, ##__VA_ARGS__)
+#define NUMBERED(...) SEVENTH(__VA_ARGS__, RAW6, RAW5, RAW4, RAW3, RAW2, RAW1, RAW0)(__VA_ARGS__)
 /* SYS(openat, AT_FDCWD, "f", O_RDONLY): the value, or -errno. */
-#define SYS(name, ...) NUMBERED(__NR_##name, ##__VA_ARGS__)
+#define SYS(name, ...) NUMBERED(__NR_##name __VA_OPT__(,) __VA_ARGS__)
 
 /* ---- cases ---- */
 
