@@ -63,6 +63,23 @@ static inline long raw_call(long nr, long a, long b, long c, long d, long e, lon
     return result;
 }
 
+/* What is newer than the headers may be. */
+#ifndef __NR_cachestat
+#define __NR_cachestat 451
+#endif
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
+#ifndef __NR_futex_wake
+#define __NR_futex_wake 454
+#endif
+#ifndef __NR_statmount
+#define __NR_statmount 457
+#endif
+#ifndef __NR_mseal
+#define __NR_mseal 462
+#endif
+
 #define W(x) ((long)(x))
 #define RAW0(n) raw_call(n, 0, 0, 0, 0, 0, 0)
 #define RAW1(n, a) raw_call(n, W(a), 0, 0, 0, 0, 0)
