@@ -178,7 +178,10 @@ class Device:
         there = self._is_there(root, what)
         if self.kind == S_IFIFO:
             if not there:
-                self._make(root, what)
+                try:
+                    self._make(root, what)
+                except PermissionError as e:
+                    raise MountError(f"{what}: {os.strerror(e.errno or 0).lower()}") from None
             return
         try:
             if not self.usable:
@@ -193,10 +196,20 @@ class Device:
             self.fd = -1
 
     def make(self, root: int) -> None:
-        """Make the node, or FIFO, below the container's root. Raises MountError."""
+        """Make the node, or FIFO, below the container's root; who may not shows the host's, as runc does. Raises MountError."""
         what = f"device {self.destination!r}"
-        if not self._is_there(root, what):
+        if self._is_there(root, what):
+            return
+        try:
             self._make(root, what)
+        except PermissionError:
+            fd = int(lib.open_tree_(AT_FDCWD, os.fsencode(self.destination), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC))
+            facts = os.fstat(fd) if fd >= 0 else None
+            if facts is None or (S_IFMT(facts.st_mode), facts.st_rdev) != (self.kind, self.rdev):
+                why = "cannot be made here (operation not permitted), and the host's is missing or another one"
+                raise MountError(f"{what}: {why}") from None
+            self.fd = fd
+            self.attach(root)
 
     def _is_there(self, root: int, what: str) -> bool:
         """What is there already has to be the same device, config-linux.md says. Raises MountError."""
@@ -216,6 +229,8 @@ class Device:
         try:
             os.mknod(name, self.kind | self.mode, self.rdev, dir_fd=parent)
             os.chown(name, self.uid, self.gid, dir_fd=parent, follow_symlinks=False)
+        except PermissionError:
+            raise
         except OSError as e:
             raise MountError(f"{what}: {os.strerror(e.errno or 0).lower()}") from None
         finally:
@@ -424,12 +439,16 @@ def populate_dev(root: int, put: Callable[[int, int, str], None]) -> None:
         os.close(dev)
 
 
-def make_node(_root: int, dev: int, name: str) -> None:
-    """A default device by mknod(2), unless something of that name is there. Raises MountError."""
+def make_node(root: int, dev: int, name: str) -> None:
+    """A default device by mknod(2), unless something of that name is there; who may not shows the host's. Raises MountError."""
     try:
         os.mknod(name, S_IFCHR | 0o666, os.makedev(*DEFAULT_DEVICES[name]), dir_fd=dev)
     except FileExistsError:
-        return
+        facts = os.stat(name, dir_fd=dev, follow_symlinks=False)
+        if not S_ISCHR(facts.st_mode) or facts.st_rdev != os.makedev(*DEFAULT_DEVICES[name]):
+            raise MountError(f"device '/dev/{name}': another file is there already") from None
+    except PermissionError:
+        show_node(root, dev, name)
     except OSError as e:
         raise MountError(f"device '/dev/{name}': {os.strerror(e.errno or 0).lower()}") from None
 

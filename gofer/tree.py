@@ -131,16 +131,14 @@ def make(plan: Plan, entry: Entry, sock: wire.Socket) -> int:
         if not mount.destination.strip("/"):  # on the root: the rest goes on it
             os.close(top)
             top = _top()
-    if not plan.own_dev:
-        pass
-    elif plan.nodes:
-        for node in plan.devices:
-            node.make(top)
-        populate_dev(top, make_node)
-    else:
-        populate_dev(top, show_node)
-        for node in plan.devices:
-            node.attach(top)
+    if plan.own_dev:
+        if plan.nodes:  # those of the config first: of a default device they say owner and mode
+            for device in plan.devices:
+                device.make(top)
+        populate_dev(top, make_node if plan.nodes else show_node)
+        if not plan.nodes:
+            for device in plan.devices:
+                device.attach(top)
     if entry.show_at >= 0:
         _show(bottom, entry.show_at, sock)
     os.close(bottom)

@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-step", action="store_true", help="kill at every step of every verb (test_killed.py): hours")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    mark = metafunc.definition.get_closest_marker("platforms")
+    if mark is not None and "platform" in metafunc.fixturenames:
+        metafunc.parametrize("platform", mark.args, indirect=True, ids=list(mark.args) if len(mark.args) > 1 else [""])
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
@@ -55,9 +61,15 @@ def bundle(tmp_path: Path, busybox_rootfs: Path) -> Bundles:
 
 
 @pytest.fixture
-def pysc(tmp_path: Path) -> Pysc:
+def platform(request: pytest.FixtureRequest) -> str:
+    """The platform of `pysc`: notify, unless a mark says otherwise (containers.both_platforms, sandboxed, trusted)."""
+    return str(getattr(request, "param", "notify"))
+
+
+@pytest.fixture
+def pysc(tmp_path: Path, platform: str) -> Pysc:
     """The command, with a --root of the test's own. tests/runsc_cli has a faster one that stays in this process."""
-    return Pysc(tmp_path / "root")
+    return Pysc(tmp_path / "root", platform)
 
 
 @pytest.fixture(autouse=True)

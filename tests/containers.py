@@ -38,6 +38,16 @@ def requires(*programs: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
+both_platforms = pytest.mark.platforms("notify", "namespace")
+"""Run a test, or as a module's mark all of them, with and without a sandbox. A test's own mark counts more than its module's."""
+
+sandboxed = pytest.mark.platforms("notify")
+"""Of a module for both: what only a sandbox has."""
+
+trusted = pytest.mark.platforms("namespace")
+"""Run it without a sandbox."""
+
+
 def make_busybox_root(directory: Path) -> Path:
     """A root file system: busybox under the name of each of its applets, and the directories that programs expect."""
     busybox = shutil.which("busybox")
@@ -130,15 +140,17 @@ class Pysc:
 
     _count = itertools.count()
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, platform: str = "notify") -> None:
         self.root = root
+        self.platform = platform
         self.id = f"test-{os.getpid()}-{next(self._count)}"
         self._words: set[str] = set()
 
     def argv(self, *words: object) -> list[str]:
         """The command line, for those who start it by themselves."""
         self._words.update(filter(None, map(str, words)))
-        return [sys.executable, "-P", "-m", "runsc_cli.main", "--root", str(self.root), *map(str, words)]
+        globals = ["--root", str(self.root), "--platform", self.platform]
+        return [sys.executable, "-P", "-m", "runsc_cli.main", *globals, *map(str, words)]
 
     def __call__(
         self,

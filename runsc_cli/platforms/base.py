@@ -10,6 +10,7 @@ is it looked at which one it is. What a platform keeps between commands is in st
     filesystem        procfs and tmpfs, a generated /sys        as config.json says
     build             the gofer; what the sentry needs          a process that ends when the tree is built
     guard             the filter, its listener to the sentry    -
+    let_freeze        held calls are made again                 -
     settle            the sentry has seen the last change       -
 """
 
@@ -88,6 +89,10 @@ class Platform:
     def guard_more(_container: Container) -> Guard:
         """Of a process that `exec` adds to a running container."""
         return Guard()
+
+    @staticmethod
+    def let_freeze(_container: Container) -> None:
+        """The container is about to be frozen: who waits for us and not in the kernel is to be sent back. Raises PyscError."""
 
     def settle(self) -> None:
         """The first process has taken its identity, and waits for `start`."""

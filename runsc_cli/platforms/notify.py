@@ -214,6 +214,10 @@ class Notify(Platform):
 
         return _Filter(container, attach)
 
+    @staticmethod
+    def let_freeze(container: Container) -> None:
+        ask(container, {"op": "restart"})
+
     def _attach(self, listener: int) -> None:
         self._expect_ok()  # that it has booted
         wire.send(self._sentry_sock, {"op": "attach"}, [listener])

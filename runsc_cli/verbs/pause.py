@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runsc_cli.control import ask
 from runsc_cli.errors import NotRunning
 from runsc_cli.freezer import freeze
+from runsc_cli.platforms.choice import named
 from runsc_cli.state import CREATED, RUNNING
 
 TYPE_CHECKING = False
@@ -18,8 +18,6 @@ def run(options: Options, args: list[str], context: Context) -> int:
         if container.status() not in (CREATED, RUNNING):
             raise NotRunning
 
-        def restart() -> None:
-            ask(container, {"op": "restart"})
-
-        freeze(container.state.cgroups, restart)
+        platform = named(container.state.platform)
+        freeze(container.state.cgroups, lambda: platform.let_freeze(container))
     return 0

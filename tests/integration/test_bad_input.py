@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from containers import Bundle, Bundles, Done, Pysc, requires
+from containers import Bundle, Bundles, Done, Pysc, both_platforms, requires, sandboxed
 
 from runsc_cli.oci.default import default_spec
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox"),
 ]
@@ -247,6 +248,7 @@ def test_masks_follow_links_inside(pysc: Pysc, bundle: Bundles, tmp_path: Path) 
     assert pysc("run", "-b", made, pysc.id).out == "end\n"
 
 
+@sandboxed
 @pytest.mark.parametrize(
     ("mount", "says"),
     [
@@ -318,6 +320,7 @@ WITHOUT = Path(__file__).with_name("without.py")
 ENOSYS, EPERM, EINVAL, EAGAIN, ENOSPC = 38, 1, 22, 11, 28
 
 
+@sandboxed
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
@@ -372,6 +375,7 @@ def in_a_mount_namespace(mounts: list[tuple[object, ...]], argv: list[str]) -> D
     return Done(argv, ran.returncode, ran.stdout, ran.stderr)
 
 
+@sandboxed
 @pytest.mark.parametrize(
     ("over", "why"),
     [("/dev/null", "invalid argument"), ("/dev/full", "invalid argument"), ("directory", "open /dev/fuse: is a directory")],
@@ -396,6 +400,7 @@ def test_without_fuse_files_are_snapshots_and_it_is_said(pysc: Pysc, bundle: Bun
     assert "generated files in /proc are snapshots of the moment of open" in done.err
 
 
+@sandboxed
 def test_a_root_that_cannot_be_idmapped_is_told(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
     made = bundle(["sh", "-c", "ls -nd /bin | awk '{print $3}'"], writable=True)
     lower, upper, work, merged = made.rootfs, tmp_path / "upper", tmp_path / "work", tmp_path / "merged"

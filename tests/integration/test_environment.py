@@ -7,13 +7,14 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from containers import Bundles, Pysc, requires
+from containers import Bundles, Pysc, both_platforms, requires, sandboxed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox"),
 ]
@@ -79,6 +80,7 @@ def test_systemd_is_not_asked_for_cgroups_and_that_is_said(pysc: Pysc, bundle: B
     assert "--systemd-cgroup is not there yet: let the engine use the cgroupfs driver" in done.err
 
 
+@sandboxed
 @pytest.mark.parametrize(
     ("name", "value", "shown"),
     [

@@ -7,13 +7,14 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundle, Bundles, Pysc, requires
+from containers import Bundle, Bundles, Pysc, both_platforms, requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox", "unshare", "nsenter"),
 ]

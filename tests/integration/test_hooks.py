@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundle, Bundles, Done, Pysc, requires
+from containers import Bundle, Bundles, Done, Pysc, both_platforms, requires, sandboxed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox"),
 ]
@@ -88,6 +89,7 @@ def test_each_is_run_once_in_order_with_the_state_of_its_moment(pysc: Pysc, bund
         assert {**state, **common} == state
 
 
+@sandboxed
 def test_where_each_is_run(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
     log = tmp_path / "log"
     names = "for n in mnt net uts pid ipc user; do readlink /proc/self/ns/$n; done; pwd; id -u"
@@ -118,6 +120,7 @@ def test_what_createcontainer_mounts_is_in_the_container(pysc: Pysc, bundle: Bun
     assert os.listdir(made.rootfs / "added") == []
 
 
+@sandboxed
 def test_startcontainer_is_inside_the_sandbox_as_the_workload(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
     what = "id -u; grep -E '^(Seccomp|CapEff|NSpid)' /proc/self/status; echo $MARK; cat /etc/shadow 2>&1"
     show = note("/tmp/log", what, env=["MARK=1", "PATH=/bin"])

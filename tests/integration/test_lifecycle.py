@@ -8,10 +8,11 @@ import select
 import subprocess
 
 import pytest
-from containers import Bundles, Pysc, requires
+from containers import Bundles, Pysc, both_platforms, requires, sandboxed
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox"),
 ]
@@ -81,6 +82,7 @@ def closed_directory(bundle: Bundles, **user: object) -> object:
     return made
 
 
+@sandboxed
 @pytest.mark.parametrize("profile", ["standard", "strict"])
 @pytest.mark.parametrize("user", [{"uid": 1000, "gid": 4321}, {"uid": 1000, "gid": 1000, "additionalGids": [5, 4321]}])
 def test_the_working_directory_may_be_the_users_alone(pysc: Pysc, bundle: Bundles, user: dict[str, object], profile: str) -> None:
@@ -89,6 +91,7 @@ def test_the_working_directory_may_be_the_users_alone(pysc: Pysc, bundle: Bundle
     assert (done.out, done.code) == ("/home\n", 0), done
 
 
+@sandboxed
 def test_a_working_directory_that_neither_root_nor_the_user_may_enter(pysc: Pysc, bundle: Bundles) -> None:
     made = closed_directory(bundle, uid=1000, gid=1000)
     done = pysc("run", "-b", made, pysc.id)
@@ -102,6 +105,7 @@ def test_root_may_enter_for_the_user_as_with_runc(pysc: Pysc, bundle: Bundles) -
     assert pysc("run", "-b", made, pysc.id).out == "/priv\n1000\n7\n"
 
 
+@sandboxed
 def test_exec_enters_with_the_users_permission_too(pysc: Pysc, bundle: Bundles) -> None:
     made = closed_directory(bundle, uid=1000, gid=4321)
     made.config["process"]["args"] = ["sleep", "1000"]
@@ -114,11 +118,13 @@ def test_exec_enters_with_the_users_permission_too(pysc: Pysc, bundle: Bundles) 
     pysc("delete", "--force", pysc.id, check=True)
 
 
+@sandboxed
 def test_debug_says_once_what_was_mediated(pysc: Pysc, bundle: Bundles) -> None:
     done = pysc("--debug", "run", "-b", bundle(["true"]), pysc.id)
     assert done.err.count("mediated") == 1, done
 
 
+@sandboxed
 def test_where_nobody_waits_the_sentry_says_it(pysc: Pysc, bundle: Bundles, tmp_path) -> None:
     with open(tmp_path / "log", "w") as log:
         command = pysc.argv("--debug", "create", "-b", bundle(["ls", "/"]), pysc.id)

@@ -8,10 +8,11 @@ import select
 import subprocess
 
 import pytest
-from containers import Bundle, Bundles, Pysc, requires
+from containers import Bundle, Bundles, Pysc, both_platforms, requires, sandboxed
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox"),
 ]
@@ -99,6 +100,7 @@ def test_a_created_container_can_be_paused(pysc: Pysc, bundle: Bundles) -> None:
     pysc("delete", "--force", pysc.id, check=True)
 
 
+@sandboxed
 @pytest.mark.parametrize("profile", ["standard", "strict"])
 def test_who_waits_in_the_sentry_freezes_and_waits_on(pysc: Pysc, bundle: Bundles, profile: str) -> None:
     """An open of a FIFO is a held reply: the kernel would not freeze the caller, and it must not see that it was sent back."""

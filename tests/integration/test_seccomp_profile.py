@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundle, Bundles, Pysc, requires
+from containers import Bundle, Bundles, Pysc, both_platforms, requires, sandboxed
 
 from runsc_cli.spec import default_spec
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox"),
 ]
@@ -37,6 +38,7 @@ def no_new_privs(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
+@sandboxed
 @pytest.mark.parametrize("profile", ["standard", "strict"])
 def test_what_it_denies_does_not_reach_the_sentry(pysc: Pysc, bundle: Bundles, profile: str, no_new_privs: bool) -> None:
     box = made(bundle, "mkdir /tmp/a; ls -d /tmp/a; echo $?", without("mkdir", "mkdirat", errnoRet=28), noNewPrivileges=no_new_privs)
@@ -73,6 +75,7 @@ def test_every_action(pysc: Pysc, bundle: Bundles, action: str, code: int, said:
     assert said in done.err
 
 
+@sandboxed
 def test_identity_and_capabilities_are_those_without_it(pysc: Pysc, bundle: Bundles, no_new_privs: bool) -> None:
     show = "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp)' /proc/self/status"
     capabilities = {
@@ -119,6 +122,7 @@ def test_a_workload_that_may_not_be_executed(pysc: Pysc, bundle: Bundles) -> Non
     assert (done.code, done.err) == (255, "exec /bin/sh: operation not permitted\n"), done
 
 
+@sandboxed
 def test_it_is_for_whoever_joins_too(pysc: Pysc, bundle: Bundles, no_new_privs: bool) -> None:
     hook = {"path": "/bin/sh", "args": ["sh", "-c", "mkdir /tmp/hook 2> /tmp/said; exit 0"]}
     box = made(bundle, "sleep 1000", without("mkdir", errnoRet=28), noNewPrivileges=no_new_privs)
@@ -137,6 +141,7 @@ def test_flags_are_taken(pysc: Pysc, bundle: Bundles) -> None:
     assert pysc("run", "-b", made(bundle, "echo x", {**without("mkdir"), "flags": flags}), pysc.id).out == "x\n"
 
 
+@sandboxed
 def test_notification_is_refused(pysc: Pysc, bundle: Bundles) -> None:
     notify = {**without("mkdir", action="SCMP_ACT_NOTIFY"), "listenerPath": "/run/agent.sock"}
     done = pysc("run", "-b", made(bundle, "true", notify), pysc.id)

@@ -7,18 +7,20 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundles, Pysc, requires
+from containers import Bundles, Pysc, both_platforms, requires, sandboxed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox", "unshare"),
 ]
 
 
+@sandboxed
 @requires("mount")
 @pytest.mark.parametrize("option", ["", "rprivate", "rslave", "rshared"])
 def test_what_is_mounted_in_the_container_does_not_appear_on_the_host(pysc: Pysc, bundle: Bundles, tmp_path: Path, option: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from containers import Bundle, Bundles, Pysc, requires
+from containers import Bundle, Bundles, Pysc, both_platforms, requires, sandboxed
 
 from runsc_cli.cgroups import hierarchy
 from runsc_cli.cgroups.stats import stats
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.integration,
+    both_platforms,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox"),
 ]
@@ -249,6 +250,7 @@ def test_version_2(tmp_path: Path) -> None:
 # ---- the limits as the container sees them ----
 
 
+@sandboxed
 def test_proc_shows_the_limits_and_what_update_makes_of_them(pysc: Pysc, bundle: Bundles, v1: None) -> None:
     resources = {"memory": {"limit": 50 * MIB, "swap": 50 * MIB}, "cpu": {"cpus": "0"}}
     start(pysc, bundle(["sleep", "1000"], linux={"resources": resources}))
