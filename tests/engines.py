@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CTR_PROGRAMS = ("containerd", "ctr", "containerd-shim-runc-v2", "unshare", "nsenter", "ip", "mount")
+PODMAN_PROGRAMS = ("podman", "conmon", "unshare", "nsenter", "ip", "mount")
 DOCKER_PROGRAMS = (*CTR_PROGRAMS, "dockerd", "docker", "docker-init")
 IMAGE = "docker.io/library/busybox:latest"
 PAUSE = "registry.local/pause:3.6"
@@ -107,9 +108,7 @@ class Containerd:
             f'version = 2\nroot = "{directory}/root"\nstate = "{directory}/state"\n'
             f'{self._plugins}[grpc]\naddress = "{self.socket}"\n[ttrpc]\naddress = "{directory}/c.ttrpc"\n'
         )
-        # namespaces that outlive a crash of the daemon
-        holder = ["unshare", "--mount", "--net", "sh", "-c", _PREPARE, "sh", "sh", "-c", "echo ready >&2; exec sleep infinity"]
-        self._holder = Daemon(holder, "ready", directory)
+        self._holder = hold(directory)
         self.daemon = self._start()
         self.load(oci_image(rootfs))
 
@@ -129,7 +128,7 @@ class Containerd:
 
     def inside(self, *argv: str) -> list[str]:
         """A command in the engine's namespaces."""
-        return ["nsenter", "-t", str(self._holder.pid), "-m", "-n", *argv]
+        return [*enter(self._holder), *argv]
 
     def argv(self, *words: object) -> list[str]:
         """A command line of ctr. `run` and `run --rm` get the runtime."""
@@ -244,6 +243,54 @@ class Docker:
         self.daemon.stop()
 
 
+class Podman:
+    """podman with directories of its own, and pysc as its runtime; no daemon."""
+
+    def __init__(self, directory: Path, rootfs: Path) -> None:
+        self.directory = directory
+        (directory / "cni").mkdir()
+        self._conf = directory / "containers.conf"
+        self._conf.write_text(
+            "[containers]\n"
+            'default_ulimits = ["nofile=1024:2048", "nproc=4096:8192"]\n'  # its own ones raise hard limits, which root may not everywhere
+            '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nlock_type = "file"\nruntime = "pysc"\n'
+            f'tmp_dir = "{directory}/tmp"\ninfra_image = "{PAUSE}"\n'
+            f'[engine.runtimes]\npysc = ["{pysc_binary()}"]\n'
+            f'[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["{CNI}"]\nnetwork_config_dir = "{directory}/cni"\n'
+        )
+        self._storage = directory / "storage.conf"
+        self._storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/graph"\nrunroot = "{directory}/run"\n')
+        self._holder = hold(directory)
+        for root, name, *change in ((rootfs, "busybox:latest"), (pause_root(directory / "pause"), PAUSE, "--change", 'ENTRYPOINT ["/pause"]')):
+            archive = directory / "root.tar"
+            with tarfile.open(archive, "w") as tar:
+                tar.add(root, arcname=".")
+            self("import", *change, archive, name, check=True)
+            archive.unlink()
+
+    def argv(self, *words: object) -> list[str]:
+        conf = [f"CONTAINERS_CONF={self._conf}", f"CONTAINERS_STORAGE_CONF={self._storage}"]
+        reaper = [sys.executable, "-IS", str(Path(__file__).with_name("reaper.py"))]
+        return [*enter(self._holder), "env", *conf, *reaper, "podman", *map(str, words)]
+
+    def __call__(self, *words: object, check: bool = False, input: str = "") -> Done:
+        return run(self.argv(*words), check=check, input=input)
+
+    def stop(self) -> None:
+        self._holder.crash()
+
+
+def hold(directory: Path) -> Daemon:
+    """A process whose mount and network namespaces are for an engine, and outlive a crash of it."""
+    argv = ["unshare", "--mount", "--net", "sh", "-c", _PREPARE, "sh", "sh", "-c", "echo ready >&2; exec sleep infinity"]
+    return Daemon(argv, "ready", directory)
+
+
+def enter(holder: Daemon) -> list[str]:
+    """What to put before a command line to run it there."""
+    return ["nsenter", "-t", str(holder.pid), "-m", "-n"]
+
+
 def run(argv: list[str], *, check: bool = False, input: str = "") -> Done:
     ran = subprocess.run(argv, input=input, capture_output=True, text=True, errors="replace", timeout=DEADLINE, check=False)
     done = Done(argv, ran.returncode, ran.stdout, ran.stderr)
@@ -252,8 +299,8 @@ def run(argv: list[str], *, check: bool = False, input: str = "") -> Done:
 
 
 def settle() -> None:
-    """Wait until the shims, children of ours by now, have ended."""
-    while shims := [pid for pid, shown in descendants().items() if "containerd-shim" in shown]:
+    """Wait until the shims, conmon for podman, which are children of ours by now, have ended."""
+    while shims := [pid for pid, shown in descendants().items() if "containerd-shim" in shown or shown.endswith(" conmon")]:
         for pid in shims:
             try:
                 os.waitpid(pid, 0)
