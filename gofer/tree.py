@@ -24,6 +24,7 @@ from sentry.abi import (
 from sentry.platform import wire
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import forbid_imports
+from sentry.platform.groups import drop_groups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Entry:
     def finish(self) -> None:
         """Root's ids in there, and the mount namespace, in which nothing goes back to the host from now on."""
         if self._plan.userns >= 0:
-            os.setgroups([])
+            drop_groups()
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
         check(lib.setns_(self._plan.mntns, CLONE_NEWNS), "join the mount namespace")

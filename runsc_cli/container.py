@@ -157,9 +157,9 @@ class Creation:
 
         init, platform = self.init, self.platform
         userns = _namespace(init, "user") if spaces.own_user else -1
-        mapped = -1 if platform.trusted else userns
+        mapped = -1 if platform.trusted or (spaces.mappings is not None and spaces.mappings.identity) else userns
         plan = Plan(userns, _namespace(init, "mount"), -1)
-        plan.mounts = mount_plan.mounts(spec, bundle, mapped, from_stage, platform)
+        plan.mounts = mount_plan.mounts(spec, bundle, mapped, from_stage, platform, spaces.mappings)
         if view is None:
             plan.root_fd = mount_plan.rootfs(spec, bundle, mapped, spaces.mappings, platform)
         else:
@@ -333,7 +333,12 @@ def create_from(context: Context, id: str, view: View) -> Creation:
 
 def _create(context: Context, id: str, platform: type[Platform], work: Callable[[Creation], None]) -> Creation:
     _need_pidfds()
-    container = context.store().create(id)
+    store = context.store()
+    if os.geteuid() != 0:
+        from runsc_cli import rootless
+
+        context.own_ids = rootless.enter(context.log.warning)
+    container = store.create(id)
     try:
         creation = Creation(context, container, platform)
     except BaseException:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runsc_cli.log import Log
+    from runsc_cli.oci.mappings import Mappings
     from runsc_cli.options import Options
     from runsc_cli.state import Store
 
@@ -20,11 +21,13 @@ _IDENTITY_MAP = ["0", "0", "4294967295"]
 class Context:
     """The surroundings of one command. `options` are the global ones."""
 
-    __slots__ = ("log", "options")
+    __slots__ = ("log", "options", "own_ids")
 
     def __init__(self, options: Options, log: Log) -> None:
         self.options = options
         self.log = log
+        self.own_ids: Mappings | None = None
+        """What an ordinary user has mapped for itself: runsc_cli/rootless.py."""
 
     def store(self) -> Store:
         """The state store under --root, or under the default."""

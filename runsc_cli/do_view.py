@@ -149,7 +149,7 @@ class View:
                 planned.append(Mount("overlay", piece.destination, fd=fd))
             else:
                 attrs = MOUNT_ATTR_NODEV if piece.how == "write" else _READ_ONLY
-                planned.append(Mount("bind", piece.destination, fd=fd, attr_set=attrs))
+                planned.append(Mount("bind", piece.destination, fd=fd, attr_set=attrs, recursive=True))
         return planned
 
 

@@ -100,7 +100,10 @@ def enter(
     p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
     _join(stage, p, born, spec, spaces)
     p = Program()
-    p.call("setgroups", 0, 0, may_fail=bool(spaces.user))  # it may not be allowed in there; no group of ours is mapped then
+    if spaces.user:
+        p.call("setgroups", 0, 0, may_fail=True)  # it may not be allowed in there; no group of ours is mapped then
+    else:
+        launch.drop_groups(p)
     if spaces.own_user:
         p.call("setresgid", 0, 0, 0)
         p.call("setresuid", 0, 0, 0)

@@ -73,6 +73,21 @@ def preserved_fds(options: Options) -> int:
     return count
 
 
+def drop_groups(p: Program) -> None:
+    """The caller's supplementary groups, unless the kernel makes it keep them: user_namespaces(7), "setgroups"."""
+    if not groups_kept():
+        p.call("setgroups", 0, 0)
+
+
+def groups_kept() -> bool:
+    """setgroups(2) is denied here: who has a single id keeps the groups it came with. Absent where there are no user namespaces."""
+    try:
+        with open("/proc/self/setgroups", "rb") as file:
+            return file.read() == b"deny\n"
+    except FileNotFoundError:
+        return False
+
+
 def loopback_up(p: Program) -> None:
     """Bring `lo` up in a new network namespace: netdevice(7)."""
     sock = p.call("socket", _AF_INET, _SOCK_DGRAM, 0, what="loopback interface")
@@ -181,7 +196,8 @@ class Cwd:
         groups = struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids)
         self._path = process.cwd
         self._as_root = self._enter(p)
-        p.call("setgroups", len(user.additional_gids), groups, what="process.user.additionalGids")
+        if user.additional_gids or not groups_kept():
+            p.call("setgroups", len(user.additional_gids), groups, what="process.user.additionalGids")
         p.call("setfsgid", user.gid)
         p.call("setfsuid", user.uid)
         self._as_user = self._enter(p)
@@ -257,7 +273,8 @@ def identity(p: Program, process: Process, profile: Profile | None = None) -> No
     user = process.user
     groups = struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids)
     p.call("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0, what="keep capabilities")
-    p.call("setgroups", len(user.additional_gids), groups, what="process.user.additionalGids")
+    if user.additional_gids or not groups_kept():
+        p.call("setgroups", len(user.additional_gids), groups, what="process.user.additionalGids")
     p.call("setresgid", user.gid, user.gid, user.gid, what="process.user.gid")
     p.call("setresuid", user.uid, user.uid, user.uid, what="process.user.uid")
     caps = process.capabilities

@@ -50,11 +50,11 @@ def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None
     It is nobody's peer: what the config mounts on a copy of a shared mount would appear on the host as well, and stay there.
     `peer`: which is what the config asks for.
     """
-    fd = lib.open_tree_(
-        AT_FDCWD,
-        os.fsencode(path),
-        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0),
-    )
+    fd = lib.open_tree_(AT_FDCWD, os.fsencode(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0))
+    if fd == -errno.EINVAL and not recursive:
+        # in a user's mount namespace nobody may look below the mounts that it has come with: mount_namespaces(7), locked mounts
+        recursive = True
+        fd = lib.open_tree_(AT_FDCWD, os.fsencode(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
     if fd < 0:
         raise SpecError(field, f"{path!r}: {os.strerror(-fd).lower()}")
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
@@ -72,10 +72,13 @@ def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None
     return int(fd)
 
 
-def mounts(spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], platform: Platform) -> list[Mount]:
+def mounts(
+    spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], platform: Platform, mappings: Mappings | None
+) -> list[Mount]:
     """The config's mounts as the tree is built of them. `from_stage`: index in spec.mounts -> detached mount made by the stage.
 
-    `userns`: to whose ids binds are mapped, -1: not at all.
+    `userns`: to whose ids binds are mapped, -1: not at all. `mappings`: of the container's new user namespace. A devpts for a group
+    that has no id there is made without one: a user with a single id has no tty group to give.
     """
     planned: list[Mount] = []
     for i, mount in enumerate(spec.mounts):
@@ -89,6 +92,9 @@ def mounts(spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], pla
             fd = _foreign_mqueue(spec, field)
         if options.tmpcopyup:
             from gofer import copyup  # noqa: F401  # the process that uses it may be unable to read our files
+        if mount.type == "devpts" and mappings is not None:
+            known = (option for option in options.parameters if not option.startswith("gid=") or mappings.host_gid(int(option[4:])) is not None)
+            options.data = ",".join(known)
         planned += platform.filesystem(mount, options, fd, field)
     return planned
 

@@ -37,6 +37,7 @@ from sentry.own_calls import CALLS, SHARED
 from sentry.platform import own_filter, signals, wire
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import empty_root, forbid_imports
+from sentry.platform.groups import drop_groups
 from sentry.platform.jsontext import dumps
 from sentry.syscalls import load
 from sentry.unix_sockets import UnixSockets
@@ -85,7 +86,7 @@ class Sentry:
                 _check(lib.setns_(given[name], kind), f"join the {name} namespace")
                 os.close(given[name])
         if "user" in given:
-            os.setgroups([])
+            drop_groups()
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
         procfd = given["procfd"]

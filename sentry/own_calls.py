@@ -46,6 +46,7 @@ CALLS: Calls = {
     "capget": None,
     "capset": None,
     "setgroups": None,
+    "getgroups": None,  # where setgroups is denied
     "setfsuid": None,
     "setfsgid": None,
     "umask": None,

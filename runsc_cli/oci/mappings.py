@@ -61,6 +61,11 @@ class Mappings:
         return _outside(self.gids, gid)
 
     @property
+    def identity(self) -> bool:
+        """The container's ids are those of our own user namespace: no mount has to be idmapped."""
+        return all(inside == outside for inside, outside, _ in (*self.uids, *self.gids))
+
+    @property
     def last_gid(self) -> int:
         """The highest group id that the container has."""
         return max(first + count - 1 for first, _, count in self.gids)
@@ -76,19 +81,25 @@ class Mappings:
                 raise SpecError(f"{at}.user.{field}", f"{id} is not mapped: the ids of the container are {known}")
 
 
-def user_namespace_mappings(spec: Spec, euid: int, etc: str = "/etc", proc: str = "/proc/self") -> Mappings:
+def user_namespace_mappings(spec: Spec, euid: int, etc: str = "/etc", proc: str = "/proc/self", own: Mappings | None = None) -> Mappings:
     """The config's own mappings where it has a user namespace with them, else the default for the calling user.
 
     Raises SpecError for an id of spec.process that has no place in them. `etc`, `proc`: where the host's files are.
+    `own`: what runsc_cli/rootless.py has mapped before, if it has.
     """
     if spec.linux.uid_mappings:
         uids, gids = _lines(spec.linux.uid_mappings), _lines(spec.linux.gid_mappings)
+        if own is not None:
+            from runsc_cli.rootless import inside
+
+            uids = inside(uids, own.uids, "linux.uidMappings")
+            gids = inside(gids, own.gids, "linux.gidMappings")
         alone = len(uids) == len(gids) == 1 and uids[0][1:] == (euid, 1) and gids[0][1:] == (os.getegid(), 1)
         mappings = Mappings(uids, gids, helper=euid != 0 and not alone)
     elif euid == 0:
         mappings = _of_root(etc, proc)
     else:
-        mappings = _of_user(euid, etc)
+        mappings = of_user(euid, etc)
     mappings.require(spec.process)
     return mappings
 
@@ -111,13 +122,15 @@ def _of_root(etc: str, proc: str) -> Mappings:
         if first < 0:
             # in a user namespace of somebody's that has no such ids
             lines[kind] = [(low, low, high - low) for low, high in here]
-            warnings.append(f"no {kind}s are left for the container: its {kind}s are those of pysc's own user namespace")
+            if _root_is_root(f"{proc}/{kind}_map"):
+                warnings.append(f"no {kind}s are left for the container: its {kind}s are those of pysc's own user namespace")
         else:
             lines[kind] = [(0, first, min(count, COUNT))]
     return Mappings(lines["uid"], lines["gid"], warnings=tuple(warnings))
 
 
-def _of_user(euid: int, etc: str) -> Mappings:
+def of_user(euid: int, etc: str = "/etc") -> Mappings:
+    """What an ordinary user may map: its own id as 0, and its subordinate ones after it."""
     names = (_user_name(euid), str(euid))
     uids, gids = _subordinate(f"{etc}/subuid", names), _subordinate(f"{etc}/subgid", names)
     egid = os.getegid()
@@ -203,6 +216,12 @@ def _subordinate(path: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
 def _all_subordinate(path: str) -> list[Range]:
     found = (_numbers(fields, 1, 2) for fields in _fields(path))
     return [(r[0], r[0] + r[1]) for r in found if r]
+
+
+def _root_is_root(path: str) -> bool:
+    """The root of our own user namespace is another's: uid_map's second column."""
+    with open(path) as file:
+        return any(line.split()[:2] == ["0", "0"] for line in file)
 
 
 def _extents(path: str) -> list[Range]:

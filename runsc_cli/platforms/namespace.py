@@ -51,7 +51,7 @@ class Namespace(Platform):
         elif user is not None or os.geteuid() != 0:  # who is not root has no rights but in a user namespace
             from runsc_cli.oci.mappings import user_namespace_mappings
 
-            spaces.mappings = user_namespace_mappings(spec, os.geteuid())
+            spaces.mappings = user_namespace_mappings(spec, os.geteuid(), own=self.creation.context.own_ids)
         offsets = spec.linux.time_offsets
         if offsets:
             monotonic, boottime = (

@@ -90,7 +90,7 @@ class Notify(Platform):
         # "none": whatever network namespace the config names, or none: loopback and nothing else
         alone = self.creation.container.state.network == "none"
         spaces = Spaces(spec, flags | (CLONE_NEWNET if alone else 0), ("network",) if alone else ())
-        spaces.mappings = user_namespace_mappings(spec, os.geteuid())
+        spaces.mappings = user_namespace_mappings(spec, os.geteuid(), own=self.creation.context.own_ids)
         self._born = int(clock_gettime(CLOCK_BOOTTIME))
         spaces.offsets = (-int(clock_gettime(CLOCK_MONOTONIC)), 0), (-self._born, 0)
         return spaces

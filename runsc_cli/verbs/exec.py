@@ -42,6 +42,10 @@ def run(options: Options, args: list[str], context: Context) -> int:
         raise PyscError("cannot allocate tty if runc will detach without setting console socket")
     from runsc_cli.supervise import Signals, supervise
 
+    if os.geteuid() != 0 and container.state.init is not None:
+        from runsc_cli import rootless
+
+        rootless.join(container.state.init.pid)
     with Signals() as signals:  # before there is a process: a signal is then for it
         execution = Execution(container, process, preserve_fds=launch.preserved_fds(options))
         try:
@@ -149,7 +153,7 @@ class Execution:
         p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
         if flags:
             p.call("setns", Passed(self._init), flags, what="join the container's namespaces")
-        p.call("setgroups", 0, 0)
+        launch.drop_groups(p)
         if flags & CLONE_NEWUSER:
             p.call("setresgid", 0, 0, 0)
             p.call("setresuid", 0, 0, 0)

@@ -688,6 +688,15 @@ static int capset_all(uint64_t permitted, uint64_t effective, uint64_t inheritab
     RET(syscall(SYS_capset, &h, d));
 }
 
+/* Where setgroups(2) is denied (a user namespace of a single id) everybody has the groups that it came with. */
+static int has_groups(uint32_t ngroups, const uint32_t *groups)
+{
+    gid_t own[256];
+    int n = getgroups(256, own);
+
+    return n >= 0 && (uint32_t)n == ngroups && memcmp(own, groups, n * sizeof(*own)) == 0;
+}
+
 /* The calling thread alone: raw system calls, not glibc's, which change all threads. */
 static int assume(uint32_t fsuid, uint32_t fsgid, uint32_t ngroups, const uint32_t *groups, uint64_t effective)
 {
@@ -698,7 +707,9 @@ static int assume(uint32_t fsuid, uint32_t fsgid, uint32_t ngroups, const uint32
         return -errno;
     d[0].effective = d[0].permitted; /* the acting identity may lack CAP_SETUID and CAP_SETGID */
     d[1].effective = d[1].permitted;
-    if (syscall(SYS_capset, &h, d) < 0 || syscall(SYS_setgroups, ngroups, groups) < 0)
+    if (syscall(SYS_capset, &h, d) < 0)
+        return -errno;
+    if (syscall(SYS_setgroups, ngroups, groups) < 0 && !(errno == EPERM && has_groups(ngroups, groups)))
         return -errno;
     syscall(SYS_setfsgid, fsgid);
     if (syscall(SYS_setfsgid, -1) != (long)fsgid)
