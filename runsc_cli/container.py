@@ -12,7 +12,7 @@ import errno
 import os
 
 from gofer import server
-from runsc_cli import launch, namespaces
+from runsc_cli import exec_process, launch, namespaces
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices, leaf
 from runsc_cli.control import SOCKET
@@ -132,6 +132,7 @@ class Creation:
         os.close(null)
         state = self.container.state
         state.sentry = Process.of(self.sentry_pid)
+        exec_process.save(self.container, spec)
         if spec.hooks.__dict__:
             from runsc_cli import hooks
 
@@ -440,6 +441,10 @@ class Creation:
         p = Program()
         p.call("setns", Passed(self.mntns), CLONE_NEWNS, what="join the mount namespace that the gofer has made")
         master = launch.terminal(p, process, console=True, control=not init) if process.terminal else None
+        if spec.linux.personality or spec.linux.memory_policy:
+            from runsc_cli import inherited
+
+            inherited.settings(p, spec.linux.personality, spec.linux.memory_policy)
         cwd = launch.limits(p, process)
         state = self.container.state
         bpf = program(state.profile, state.network, os.path.dirname(self.container.dir))

@@ -204,7 +204,17 @@ class Cwd:
 
 
 def host_settings(pid: int, process: Process) -> None:
-    """What is set on a process from outside, with the caller's privileges: setrlimit(2), oom_score_adj."""
+    """What is set on a process from outside, with the caller's privileges: setrlimit(2), oom_score_adj, scheduling.
+
+    Raises PyscError.
+    """
+    if process.scheduler is not None or process.io_priority is not None:
+        from runsc_cli import scheduling
+
+        if process.scheduler is not None:
+            scheduling.schedule(pid, process.scheduler)
+        if process.io_priority is not None:
+            scheduling.prioritise_io(pid, process.io_priority)
     if process.rlimits:
         import resource
 

@@ -17,6 +17,7 @@ from sentry.platform.jsontext import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
     from runsc_cli.oci.object import Object
@@ -48,10 +49,12 @@ def parse(raw: bytes) -> Loaded:
     return Loaded(spec, check(spec))
 
 
-def load_process(path: str) -> Process:
+def load_process(path: str, warn: Callable[[str], None] | None = None) -> Process:
     """A process alone: `exec --process FILE`, where FILE may be a pipe, as a shell's <(...) is."""
     process = decode(read(path, pipe=True), Process, "process")
-    check_process(process, "process")
+    for warning in check_process(process, "process"):
+        if warn is not None:
+            warn(warning)
     return process
 
 

@@ -4,7 +4,8 @@
       ID/                   0711, as runc has it; flock(2) on the directory itself is the container's lock
         state.json          replaced whole by rename(2); a directory without it is a create that failed
         hooks.json          the hooks of later commands, where there are any
-        seccomp.bpf         the config's own filter, for exec
+        process.json        the config's process and what its descendants inherit, for exec
+        seccomp.bpf         the config's own filter, likewise
         exit_status         decimal, written by whoever learns how the container's init ended
         ...                 what create puts there (sockets, the exec fifo)
 
@@ -42,6 +43,7 @@ CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", 
 STATE_FILE = "state.json"
 HOOKS_FILE = "hooks.json"
 SECCOMP_FILE = "seccomp.bpf"
+PROCESS_FILE = "process.json"
 _NEW_FILE = "state.json.new"
 _EXIT_FILE = "exit_status"
 _ENXIO = 6

@@ -26,9 +26,7 @@ def config(spec: Spec, warnings: list[str]) -> None:
     rows = (
         (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
         (linux.intel_rdt is not None, "linux.intelRdt", "resctrl is not supported: leave it out"),
-        (linux.memory_policy is not None, "linux.memoryPolicy", "is not supported: leave it out, or use resources.cpu.mems"),
         (linux.net_devices, "linux.netDevices", "moving network devices is not supported: use a CNI plugin or a hook"),
-        (linux.personality is not None and linux.personality.domain != "LINUX", "linux.personality", "only LINUX is supported"),
     )
     for asked, field, reason in rows:
         if asked:
@@ -70,15 +68,8 @@ def _mounts(spec: Spec) -> None:
 
 def process(process: Process, at: str, warnings: list[str]) -> None:
     """The same for a process; `at` is what stands before the fields' names."""
-    rows = (
-        (process.selinux_label, "selinuxLabel", "SELinux labels are not supported: leave it out"),
-        (process.scheduler is not None, "scheduler", "is not supported: leave it out, or use linux.resources.cpu"),
-        (process.io_priority is not None, "ioPriority", "is not supported: leave it out, or use linux.resources.blockIO"),
-        (process.exec_cpu_affinity is not None, "execCPUAffinity", "is not supported: use linux.resources.cpu.cpus"),
-    )
-    for asked, field, reason in rows:
-        if asked:
-            raise SpecError(f"{at}.{field}", reason)
+    if process.selinux_label:
+        raise SpecError(f"{at}.selinuxLabel", "SELinux labels are not supported: leave it out")
     profile = process.apparmor_profile
     if profile and profile != "unconfined":
         if not _host_has_apparmor():

@@ -403,7 +403,7 @@ def test_a_root_that_cannot_be_idmapped_is_told(pysc: Pysc, bundle: Bundles, tmp
         directory.mkdir()
     made.config["root"] = {"path": str(merged), "readonly": True}
     made.write()
-    data = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    data = f"lowerdir={lower},upperdir={upper},workdir={work},index=on"
     done = in_a_mount_namespace([("overlay", str(merged), "overlay", 0, data)], pysc.argv("run", "-b", made, pysc.id))
     assert (done.out, done.code) == ("65534\n", 0), done
     assert f"'{merged}' cannot be idmapped: its files belong to nobody inside the container" in done.err
