@@ -280,7 +280,7 @@ class Creation:
         }
         procfd = _own_procfs()
         plan = server.Plan(spaces["user"], spaces["mount"], -1)
-        plan.mounts = mount_plan.mounts(spec, bundle, userns, from_stage, self.warn)
+        plan.mounts = mount_plan.mounts(spec, bundle, userns, from_stage, self.warn, self.mappings)
         if view is None:
             plan.root_fd = mount_plan.rootfs(spec, bundle, userns, self.mappings, self.warn)
         else:

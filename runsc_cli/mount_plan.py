@@ -25,6 +25,7 @@ from sentry.abi import (
     MS_NODEV,
     MS_PRIVATE,
     MS_REC,
+    MS_REMOUNT,
     MS_SHARED,
     MS_SLAVE,
     MS_UNBINDABLE,
@@ -50,8 +51,12 @@ STAGE_TYPES = ("proc", "mqueue")
 """File systems that belong to a namespace of the container's first process, which alone can make them."""
 
 
-def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None], field: str) -> int:
+def detached(
+    path: str, userns: int, recursive: bool, warn: Callable[[str], None], field: str, *, deep: bool = True, required: bool = False
+) -> int:
     """A detached, idmapped copy of the mount at host path `path`. Raises SpecError naming `field`.
+
+    `deep`: the mounts below are idmapped too. `required`: it is an error if that cannot be done.
 
     It is nobody's peer: what the config mounts on a copy of a shared mount would appear on the host as well, and stay there.
     """
@@ -68,8 +73,8 @@ def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None
         os.close(fd)
         raise SpecError(field, f"make the mount of {path!r} a slave: {os.strerror(-error).lower()}")
     if userns >= 0:
-        error = lib.mount_setattr_(fd, b"", flags, MOUNT_ATTR_IDMAP, 0, 0, userns)
-        if error in (-errno.EINVAL, -errno.EPERM, -errno.EOPNOTSUPP):
+        error = lib.mount_setattr_(fd, b"", flags if deep else AT_EMPTY_PATH, MOUNT_ATTR_IDMAP, 0, 0, userns)
+        if error in (-errno.EINVAL, -errno.EPERM, -errno.EOPNOTSUPP) and not required:
             warn(f"{path!r} cannot be idmapped: its files belong to nobody inside the container")
         elif error < 0:
             os.close(fd)
@@ -78,15 +83,29 @@ def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None
 
 
 def mounts(
-    spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], warn: Callable[[str], None]
+    spec: Spec, bundle: str, userns: int, from_stage: dict[int, int], warn: Callable[[str], None], mappings: Mappings | None = None
 ) -> list[Mount]:
-    """The config's mounts as the gofer makes them. `from_stage`: index in spec.mounts -> detached mount made by the stage."""
+    """The config's mounts as the gofer makes them. `from_stage`: index in spec.mounts -> detached mount made by the stage.
+
+    `mappings`: those of the container's user namespace `userns`.
+    """
     planned = []
     for i, mount in enumerate(spec.mounts):
         field = f"mounts[{i}]"
         options = mount_options.parse(mount.options)
+        if options.flags & MS_REMOUNT:
+            attributes = (options.attr_set, options.attr_clear)
+            planned.append(Mount("remount", mount.target, attr_set=attributes[0], attr_clear=attributes[1], recursive=options.recursive))
+            continue
         if mount.type == "bind" or options.flags & MS_BIND:
-            planned.append(_bind(mount, options, bundle, userns, warn, field))
+            if mount.uid_mappings and mappings is not None:
+                from runsc_cli import idmap
+
+                own = idmap.user_namespace(idmap.of(mount, spec, mappings, field), f"{field}.uidMappings")
+                planned.append(_bind(mount, options, bundle, own, warn, field))
+                os.close(own)
+            else:
+                planned.append(_bind(mount, options, bundle, userns, warn, field))
             continue
         kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
         if kind not in ("tmpfs", "devpts", *STAGE_TYPES):
@@ -111,6 +130,7 @@ def mounts(
                 attr_set=options.attr_set,
                 attr_clear=options.attr_clear,
                 propagation=options.propagation,
+                propagation_recursive=options.propagation_recursive,
                 copy_up=options.tmpcopyup,
             )
         )
@@ -144,7 +164,9 @@ def _bind(
 ) -> Mount:
     source = os.path.join(bundle, mount.source)
     recursive = bool(options.flags & MS_REC)
-    fd = detached(source, userns, recursive, warn, f"{field}.source")
+    own = bool(mount.uid_mappings)
+    deep = not own or options.idmap == "ridmap"
+    fd = detached(source, userns, recursive, warn, f"{field}.source", deep=deep, required=own or bool(options.idmap))
     asked = (options.flags | options.cleared) & MS_NODEV or (options.recursive_set | options.recursive_clear) & MOUNT_ATTR_NODEV
     if not asked and not S_ISCHR(os.fstat(fd).st_mode):
         _no_devices(fd, f"{field}.source")
@@ -155,6 +177,7 @@ def _bind(
         attr_set=options.attr_set,
         attr_clear=options.attr_clear,
         propagation=options.propagation,
+        propagation_recursive=options.propagation_recursive,
         recursive=options.recursive,
     )
 

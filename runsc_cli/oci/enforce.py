@@ -51,19 +51,15 @@ def config(spec: Spec, warnings: list[str]) -> None:
 def _mounts(spec: Spec) -> None:
     for i, mount in enumerate(spec.mounts):
         options = mount_options.parse(mount.options)
-        if options.flags & MS_REMOUNT:
-            raise SpecError(f"mounts[{i}].options", "remount is not supported: give the options to the mount itself")
+        if options.flags & MS_REMOUNT and (options.data or options.superblock):
+            what = ",".join((*options.superblock, *options.parameters))
+            why = f"remount changes what belongs to the mount, and {what!r} to its file system: give it where that is mounted"
+            raise SpecError(f"mounts[{i}].options", why)
         if ".." in mount.destination.split("/"):
             raise SpecError(f"mounts[{i}].destination", f"{mount.destination!r} contains '..': write the path without")
         if mount.type == "proc" and not options.bind and [part for part in mount.destination.split("/") if part not in ("", ".")] != ["proc"]:
             why = f"what a procfs says of the host is kept back on /proc alone: mount it there, not on {mount.destination!r}"
             raise SpecError(f"mounts[{i}].destination", why)
-        if mount.uid_mappings and (mount.uid_mappings, mount.gid_mappings) != (
-            spec.linux.uid_mappings,
-            spec.linux.gid_mappings,
-        ):
-            why = "binds are mapped as the container's user namespace is: give the same mapping, or none"
-            raise SpecError(f"mounts[{i}].uidMappings", why)
 
 
 def process(process: Process, at: str, warnings: list[str]) -> None:
