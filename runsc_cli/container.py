@@ -12,7 +12,7 @@ import errno
 import os
 
 from gofer import server
-from runsc_cli import exec_process, launch, namespaces
+from runsc_cli import clocks, exec_process, launch, namespaces
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices, leaf
 from runsc_cli.control import SOCKET
@@ -25,7 +25,6 @@ from runsc_cli.teardown import destroy
 from sentry.abi import (
     CLONE_NEWNET,
     CLONE_NEWNS,
-    CLONE_NEWTIME,
     CLONE_NEWUSER,
     CLONE_PARENT,
     FSCONFIG_CMD_CREATE,
@@ -199,7 +198,7 @@ class Creation:
         p = Program()
         born = leaf.enter(p, self.container.state.cgroups)
         p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
-        flags = CLONE_NEWNS | CLONE_NEWTIME
+        flags = CLONE_NEWNS | clocks.flag(spec)
         alone = self.container.state.network == "none"
         if alone:  # whatever network namespace the config names, or none: loopback and nothing else
             flags |= CLONE_NEWNET
@@ -231,7 +230,7 @@ class Creation:
         p.call("setresgid", 0, 0, 0)
         p.call("setresuid", 0, 0, 0)
         p.call("unshare", flags, what="make the container's namespaces")
-        self.born = launch.clocks_from_zero(p)
+        self.born = clocks.settings(p, spec, stage.pid)
         clone = p.call("clone", CLONE_PARENT | signals.SIGCHLD, 0, 0, 0, 0, what="start the first process", fork=True)
         p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
         p.call("prctl", PR_SET_NAME, b"pysc-init")
@@ -539,7 +538,7 @@ def _own_procfs() -> int:
         return os.open("/proc", O_PATH | os.O_CLOEXEC)
 
 
-def start(container: Container, warn: Callable[[str], None]) -> None:
+def start(container: Container) -> None:
     """Let a created container's process go: one byte through its FIFO; with the hooks of that moment. Raises the BadState errors."""
     status = container.status()
     if status == STOPPED:
@@ -571,7 +570,7 @@ def start(container: Container, warn: Callable[[str], None]) -> None:
     container.save()
     os.unlink(path)
     if later is not None:
-        later.after_start(warn)
+        later.after_start()
 
 
 def _executed(fifo: int) -> None:

@@ -187,6 +187,22 @@ _CREATE = (
     _PRESERVE,
 )
 
+_CRIU = (
+    Option("image-path", STRING, "directory of the dump", default="", metavar="DIR"),
+    Option("work-path", STRING, "directory for logs", default="", metavar="DIR"),
+    Option("tcp-established", FLAG, "with open TCP connections"),
+    Option("tcp-skip-in-flight", FLAG, "without those that are being made"),
+    Option("tcp-close", FLAG, "close TCP connections"),
+    Option("link-remap", FLAG, "with files that have no name any more"),
+    Option("ext-unix-sk", FLAG, "with unix sockets to the outside"),
+    Option("shell-job", FLAG, "with a terminal of the caller's"),
+    Option("lazy-pages", FLAG, "pages on demand"),
+    Option("file-locks", FLAG, "with file locks"),
+    Option("manage-cgroups-mode", STRING, "what is done about cgroups", default="", metavar="MODE"),
+    Option("empty-ns", LIST, "leave a namespace empty", metavar="TYPE"),
+    Option("auto-dedup", FLAG, "keep each page once"),
+)
+
 VERBS = (
     Verb("spec", "write a config.json to start from", "[-- COMMAND...]", (
             Option("bundle", STRING, "the directory to write to, default the current one", short="b",
@@ -259,6 +275,22 @@ VERBS = (
             Option("mem-bw-schema", STRING, "not supported: Intel RDT", default="", metavar="SCHEMA"),
         ), least=1, most=1,
         examples=("pysc update --memory 256m --pids-limit 100 web", "pysc update --resources limits.json web")),
+    Verb("checkpoint", "refused: CRIU cannot dump what the sentry holds", "ID", (
+            *_CRIU,
+            Option("leave-running", FLAG, "let the container go on"),
+            Option("pre-dump", FLAG, "dump memory alone"),
+            Option("parent-path", STRING, "directory of an earlier dump", default="", metavar="DIR"),
+            Option("page-server", STRING, "where pages are sent to", default="", metavar="ADDRESS:PORT"),
+            Option("status-fd", STRING, "descriptor that is told when lazy pages are ready", default="", metavar="FD"),
+        ), least=1, most=1, examples=("pysc checkpoint web",)),
+    Verb("restore", "refused, as checkpoint is", "ID", (
+            *_CREATE,
+            *_CRIU,
+            _DETACH,
+            Option("no-subreaper", FLAG, "do not adopt the processes that the container leaves behind"),
+            Option("lsm-profile", STRING, "security label", default="", metavar="TYPE:NAME"),
+            Option("lsm-mount-context", STRING, "security label of mounts", default="", metavar="CONTEXT"),
+        ), least=1, most=1, examples=("pysc restore web",)),
     Verb("exec", "run a command in a container", "ID COMMAND...", (
             _CONSOLE,
             _PIDFD_SOCKET,

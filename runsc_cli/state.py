@@ -120,14 +120,20 @@ class State:
 
     @classmethod
     def decode(cls, text: str) -> State:
-        """ValueError when the text is not what encode() writes. Names it does not know are ignored."""
+        """ValueError when the text is not what encode() writes.
+
+        Names it does not know are ignored, and what an earlier version did not write is as if nothing had been asked for: a container
+        outlives an update of pysc. Only what has to be ended and removed must be there.
+        """
         fields = loads(text)
         if not isinstance(fields, dict):
             raise ValueError("not an object")
         state = cls("")
         for name in cls.__slots__:
             if name not in fields:
-                raise ValueError(f"{name} is missing")
+                if name in _NEEDED:
+                    raise ValueError(f"{name} is missing")
+                continue
             value = fields[name]
             if name in _PROCESSES:
                 value = _process(value)
@@ -138,6 +144,7 @@ class State:
 
 
 _PROCESSES = frozenset(("creator", "init", "sentry", "gofer"))
+_NEEDED = frozenset(("id", "phase", "cgroups", "init", "sentry", "gofer"))
 
 
 def _process(value: Any) -> Process | None:

@@ -32,8 +32,6 @@ def config(spec: Spec, warnings: list[str]) -> None:
         if asked:
             raise SpecError(field, reason)
     for i, namespace in enumerate(linux.namespaces):
-        if namespace.type == "time":
-            raise SpecError(f"linux.namespaces[{i}]", "time namespaces are not supported: leave it out")
         if namespace.type in ("mount", "pid", "user") and namespace.path:
             why = f"the sandbox needs a {namespace.type} namespace of its own, it cannot join one: leave the path out"
             raise SpecError(f"linux.namespaces[{i}].path", why)

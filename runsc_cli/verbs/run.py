@@ -27,7 +27,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
                 send_pidfd(options["pidfd_socket"], creation.init, "standard")
             if options["pid_file"]:
                 pid_file.write(options["pid_file"], creation.init)
-            start(container, creation.warn)
+            start(container)
         except BaseException:
             creation.abort()
             raise

@@ -20,7 +20,6 @@ from runsc_cli.spec import parse
         ("linux.mountLabel", "label", "linux.mountLabel"),
         ("linux.intelRdt", {}, "linux.intelRdt"),
         ("linux.netDevices", {"eth0": {}}, "linux.netDevices"),
-        ("linux.namespaces[5]", {"type": "time"}, "linux.namespaces[5]"),
         ("linux.namespaces[5]", {"type": "user", "path": "/proc/1/ns/user"}, "linux.namespaces[5].path"),
         ("linux.namespaces[4].path", "/proc/1/ns/mnt", "linux.namespaces[4].path"),
         ("linux.namespaces[0].path", "/proc/1/ns/pid", "linux.namespaces[0].path"),
