@@ -332,6 +332,11 @@ VERBS = (
         examples=("pysc do -- python3 -c 'print(6 * 7)'", "pysc do --write ./out --read /srv/data make",
                   "pysc --network host do curl https://example.org")),
     Verb("features", "print what pysc supports, as the OCI features JSON", examples=("pysc features",)),
+    Verb("doctor", "look at this host: what pysc will do here, and what is missing", "", (
+            Option("format", STRING, "form of the answer", short="f", default="table",
+                   choices=("table", "json"), refusal="invalid format option"),
+        ),
+        examples=("pysc doctor", "pysc doctor --format json")),
     Verb("help-syscalls", "print how each system call is treated", "", (
             Option("format", STRING, "form of the list", short="f", default="table",
                    choices=("table", "json", "csv"), refusal="invalid format option"),

@@ -85,12 +85,15 @@ def user_namespace_mappings(spec: Spec, euid: int, etc: str = "/etc", proc: str 
         uids, gids = _lines(spec.linux.uid_mappings), _lines(spec.linux.gid_mappings)
         alone = len(uids) == len(gids) == 1 and uids[0][1:] == (euid, 1) and gids[0][1:] == (os.getegid(), 1)
         mappings = Mappings(uids, gids, helper=euid != 0 and not alone)
-    elif euid == 0:
-        mappings = _of_root(etc, proc)
     else:
-        mappings = _of_user(euid, etc)
+        mappings = default_mappings(euid, etc, proc)
     mappings.require(spec.process)
     return mappings
+
+
+def default_mappings(euid: int, etc: str = "/etc", proc: str = "/proc/self") -> Mappings:
+    """Those of a config that says nothing of ids."""
+    return _of_root(etc, proc) if euid == 0 else _of_user(euid, etc)
 
 
 def _of_root(etc: str, proc: str) -> Mappings:
