@@ -203,6 +203,16 @@ _CRIU = (
     Option("auto-dedup", FLAG, "keep each page once"),
 )
 
+_ENGINES = (
+    Option("docker", FLAG, "Docker's daemon.json"),
+    Option("containerd", FLAG, "containerd's config.toml, for Kubernetes"),
+    Option("podman", FLAG, "a file in podman's containers.conf.d"),
+    Option("docker-config", STRING, "where that is", default="", metavar="FILE"),
+    Option("containerd-config", STRING, "where that is", default="", metavar="FILE"),
+    Option("podman-config", STRING, "where that is", default="", metavar="FILE"),
+    Option("dry-run", FLAG, "show what would be changed, and change nothing"),
+)
+
 VERBS = (
     Verb("spec", "write a config.json to start from", "[-- COMMAND...]", (
             Option("bundle", STRING, "the directory to write to, default the current one", short="b",
@@ -332,6 +342,13 @@ VERBS = (
         examples=("pysc do -- python3 -c 'print(6 * 7)'", "pysc do --write ./out --read /srv/data make",
                   "pysc --network host do curl https://example.org")),
     Verb("features", "print what pysc supports, as the OCI features JSON", examples=("pysc features",)),
+    Verb("install", "tell engines of pysc: write it into their configuration, and keep what was there", "", (
+            *_ENGINES,
+            Option("path", STRING, "how engines are to call pysc, default this command", default="", metavar="FILE"),
+        ),
+        examples=("pysc install --docker", "pysc install --containerd --dry-run")),
+    Verb("uninstall", "take it out of the configuration of engines", "", _ENGINES,
+        examples=("pysc uninstall --docker",)),
     Verb("doctor", "look at this host: what pysc will do here, and what is missing", "", (
             Option("format", STRING, "form of the answer", short="f", default="table",
                    choices=("table", "json"), refusal="invalid format option"),
