@@ -592,8 +592,13 @@ def create(context: Context, options: Options, id: str) -> Creation:
         loaded = load(bundle)
         for warning in loaded.warnings:
             creation.warn(warning)
-        creation.describe(loaded.spec, bundle)
-        creation.run(loaded.spec, bundle, launch.preserved_fds(options))
+        spec = loaded.spec
+        listening = launch.listening_fds()
+        if listening:
+            env = (*spec.process.env, f"LISTEN_FDS={listening}", "LISTEN_PID=1")
+            spec = spec.replace(process=spec.process.replace(env=env))
+        creation.describe(spec, bundle)
+        creation.run(spec, bundle, launch.preserved_fds(options, listening))
 
     return _create(context, id, work)
 
