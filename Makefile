@@ -43,7 +43,7 @@ bench-quick: $(VENV)/.installed-bench
 	$(VENV)/bin/python -m benchmarks --quick $(ARGS)
 
 # The byte code is written here, so that PYTHONDONTWRITEBYTECODE in the environment does not slow every command down.
-$(VENV)/.installed: pyproject.toml setup.py sentry/platform/_native_build.py runsc_cli/stage/stage.c scripts/system-packages.sh
+$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py runsc_cli/stage/stage.c scripts/system-packages.sh
 	scripts/system-packages.sh '$(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(EDITABLE) .

@@ -62,7 +62,7 @@ def pysc(tmp_path: Path) -> Pysc:
 
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No process, mount, cgroup or state of its containers is left after an integration test; one that failed is cleaned up."""
+    """No process, mount, cgroup or state nor a file in the shared root is left after an integration test; one that failed is cleaned up."""
     if request.node.get_closest_marker("integration") is None:
         yield
         return
@@ -70,7 +70,9 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.skip("needs root: it makes containers with the host's id ranges")
     command: Pysc | None = request.getfixturevalue("pysc") if "pysc" in request.fixturenames else None
     tmp_path: Path = request.getfixturevalue("tmp_path")
+    shared: Path | None = request.getfixturevalue("busybox_rootfs") if "busybox_rootfs" in request.fixturenames else None
     before = descendants()
+    entries = set(os.listdir(shared)) if shared else set()
     subreaper(True)
     try:
         yield
@@ -83,5 +85,6 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     left += [f"mount {point}" for point in mounts_below(tmp_path)]
     if isinstance(command, Pysc):
         left += [f"cgroup {path}" for path in command.cgroups()]
+    left += [f"{name} in the shared root" for name in (set(os.listdir(shared)) if shared else set()) - entries]
     if request.node.stash.get(_passed, False):
         assert not left, f"left behind: {', '.join(left)}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
-from containers import Done, requires
+from containers import Done, make_busybox_root, requires
 from engines import CTR_PROGRAMS, IMAGE, Containerd, remove_cgroups, settle
 
 if TYPE_CHECKING:
@@ -249,8 +249,9 @@ def test_out_of_memory_is_an_event(containerd: Containerd, name: str) -> None:
     assert "/tasks/oom" in seen
 
 
-def test_a_rootfs_that_is_no_snapshot(containerd: Containerd, name: str) -> None:
-    done = containerd.ctr("run", "--rm", "--rootfs", "--read-only", containerd.rootfs, name, "cat", "/etc/passwd")
+def test_a_rootfs_that_is_no_snapshot(containerd: Containerd, name: str, tmp_path: Path) -> None:
+    make_busybox_root(tmp_path / "rootfs")
+    done = containerd.ctr("run", "--rm", "--rootfs", "--read-only", tmp_path / "rootfs", name, "cat", "/etc/passwd")
     assert done.out.startswith("root:x:0:0"), done
 
 

@@ -25,12 +25,12 @@ def test_what_is_mounted_in_the_container_does_not_appear_on_the_host(pysc: Pysc
     volume = tmp_path / "volume"
     (volume / "config").mkdir(parents=True)
     (volume / "workload").mkdir()
-    made = bundle(["sh", "-c", "mount -t tmpfs none /vol/workload; grep -c /vol/ /proc/self/mounts"])
+    made = bundle(["sh", "-c", "mount -t tmpfs none /tmp/workload; grep -c /tmp/ /proc/self/mounts"])
     made.config["process"]["capabilities"] = {kind: ["CAP_SYS_ADMIN"] for kind in ("bounding", "permitted", "effective")}
     options = ["rbind", *filter(None, [option])]
     made.config["mounts"] += [
-        {"destination": "/vol", "type": "bind", "source": str(volume), "options": options},
-        {"destination": "/vol/config", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/tmp", "type": "bind", "source": str(volume), "options": options},
+        {"destination": "/tmp/config", "type": "tmpfs", "source": "tmpfs"},
     ]
     made.write()
     script = 'mount --bind "$0" "$0" && mount --make-shared "$0" && "$@"; grep -c "$0/" /proc/self/mountinfo'
@@ -43,8 +43,8 @@ def test_what_is_mounted_in_the_container_does_not_appear_on_the_host(pysc: Pysc
 def test_what_is_mounted_on_the_host_appears_in_a_slave(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     (volume / "later").mkdir(parents=True)
-    made = bundle(["sh", "-c", "echo ready; read line; ls /vol/later"])
-    made.config["mounts"].append({"destination": "/vol", "type": "bind", "source": str(volume), "options": ["rbind", "rslave"]})
+    made = bundle(["sh", "-c", "echo ready; read line; ls /tmp/later"])
+    made.config["mounts"].append({"destination": "/tmp", "type": "bind", "source": str(volume), "options": ["rbind", "rslave"]})
     made.write()
     script = 'mount --bind "$0" "$0" && mount --make-shared "$0" && exec "$@"'
     argv = ["unshare", "-m", "sh", "-c", script, str(volume), *pysc.argv("run", "-b", made, pysc.id)]

@@ -155,14 +155,14 @@ def test_generated_files_lie_on_a_mount_without_rights(pysc: Pysc, tmp_path: Pat
 
 
 def with_device(bundle: Bundles, directory: Path, *options: str, **resources: object) -> Bundle:
-    """Opens /vol/fuse, a device node that anybody may use, in a volume: by its name, and by way of an O_PATH descriptor."""
+    """Opens /tmp/fuse, a device node that anybody may use, in a volume: by its name, and by way of an O_PATH descriptor."""
     directory.mkdir(exist_ok=True)
     os.mknod(directory / "fuse", 0o20666, os.makedev(*FUSE))
     (directory / "fuse").chmod(0o666)
     spec = default_spec(False, [], 0, 0)
-    volume = {"destination": "/vol", "type": "bind", "source": str(directory), "options": ["bind", *options]}
+    volume = {"destination": "/tmp", "type": "bind", "source": str(directory), "options": ["bind", *options]}
     return bundle(
-        ["sh", "-c", "exec 3<>/vol/fuse && echo open; exec 3</vol/fuse && echo read"],
+        ["sh", "-c", "exec 3<>/tmp/fuse && echo open; exec 3</tmp/fuse && echo read"],
         mounts=[*spec["mounts"], volume],
         linux={"resources": resources},
     )
@@ -186,7 +186,7 @@ def test_where_devices_are_shown_the_rules_decide(run, bundle: Bundles, tmp_path
     assert (done.out, done.err.count("Operation not permitted")) == ("", 1), done
     rules = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": FUSE[0], "minor": FUSE[1], "access": "r"}]
     made = with_device(bundle, tmp_path / "read", "dev", devices=rules)
-    made.config["process"]["args"][2] = "exec 3</vol/fuse && echo read; exec 3<>/vol/fuse && echo open"
+    made.config["process"]["args"][2] = "exec 3</tmp/fuse && echo read; exec 3<>/tmp/fuse && echo open"
     made.write()
     done = run(made)
     assert (done.out, done.err.count("Operation not permitted")) == ("read\n", 1), done
