@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,9 @@ def holder() -> Iterator[int]:
     argv = ["unshare", "--ipc", "--uts", "--net", "--cgroup", "--time", "--fork", "--kill-child", "sh", "-c", "echo ready $$; exec sleep 1000"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield int(process.stdout.readline().split()[1])
-        process.kill()
+        pid = int(process.stdout.readline().split()[1])
+        yield pid
+        os.kill(pid, signal.SIGKILL)  # of which its parent hears, and ends
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -133,10 +135,11 @@ def test_the_clocks_of_a_namespace_that_is_joined(pysc: Pysc, bundle: Bundles) -
     argv = ["unshare", "--time", "--boottime", "5000000", "--fork", "--kill-child", "sh", "-c", "echo $$; exec sleep 1000"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        path = f"/proc/{process.stdout.readline().strip()}/ns/time"
+        pid = int(process.stdout.readline())
+        path = f"/proc/{pid}/ns/time"
         made = with_namespace(bundle(["sh", "-c", NOW]), "time", {"path": path})
         uptime, began = map(float, seen(pysc, made).split())
-        process.kill()
+        os.kill(pid, signal.SIGKILL)
     assert 5_000_000 < uptime - host_uptime() + 60 < 5_000_120
     assert 5_000_000 < began / 100 - host_uptime() + 60 < 5_000_120
 
