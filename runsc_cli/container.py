@@ -12,7 +12,7 @@ import errno
 import os
 
 from gofer import server
-from runsc_cli import clocks, exec_process, launch, namespaces
+from runsc_cli import clocks, launch, namespaces
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices, leaf
 from runsc_cli.control import SOCKET
@@ -131,6 +131,8 @@ class Creation:
         os.close(null)
         state = self.container.state
         state.sentry = Process.of(self.sentry_pid)
+        from runsc_cli import exec_process
+
         exec_process.save(self.container, spec)
         if spec.hooks.__dict__:
             from runsc_cli import hooks

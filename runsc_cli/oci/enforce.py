@@ -10,7 +10,7 @@ import os
 
 from runsc_cli import mount_options
 from runsc_cli.errors import SpecError
-from sentry.abi import MS_REMOUNT
+from sentry.abi import MS_REMOUNT, MS_SHARED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,12 +43,14 @@ def config(spec: Spec, warnings: list[str]) -> None:
             if rule.action == "SCMP_ACT_NOTIFY":
                 why = "SCMP_ACT_NOTIFY is not supported: a process can have one listener, and that is the sandbox's own; use SCMP_ACT_ERRNO"
                 raise SpecError(f"linux.seccomp.syscalls[{i}].action", why)
-    _mounts(spec)
+    _mounts(spec, warnings)
 
 
-def _mounts(spec: Spec) -> None:
+def _mounts(spec: Spec, warnings: list[str]) -> None:
     for i, mount in enumerate(spec.mounts):
         options = mount_options.parse(mount.options)
+        if options.propagation == MS_SHARED and (options.bind or mount.type == "bind"):
+            warnings.append(f"mounts[{i}].options: shared: what the container mounts below {mount.destination!r} stays in it all the same")
         if options.flags & MS_REMOUNT and (options.data or options.superblock):
             what = ",".join((*options.superblock, *options.parameters))
             why = f"remount changes what belongs to the mount, and {what!r} to its file system: give it where that is mounted"

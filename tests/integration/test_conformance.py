@@ -233,6 +233,17 @@ def _disk(rate: int) -> list[dict[str, int]]:
     return [{"major": int(major), "minor": int(minor), "rate": rate} for major, minor in numbers]
 
 
+@pytest.mark.parametrize("kind", ["cgroup", "cgroup2"])
+def test_a_cgroup_mount_is_empty(pysc: Pysc, bundle: Bundles, kind: str) -> None:
+    """Programs that look find a file system without controllers, and nothing of the host's tree."""
+    made = bundle(["sh", "-c", "ls -A /sys/fs/cgroup | wc -l; mkdir /sys/fs/cgroup/x; echo end"])
+    made.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": kind, "source": "cgroup", "options": ["nosuid", "ro"]})
+    made.write()
+    done = pysc("run", "-b", made, pysc.id)
+    assert done.out == "0\nend\n", done
+    assert "can't create directory" in done.err
+
+
 LISTEN = """
 import os, sys
 os.dup2(os.open(sys.argv[1], os.O_RDONLY), 3)
