@@ -142,6 +142,10 @@ class Creation:
         userns, mount_fds = self._enter_namespaces(spec)
         self.init_pidfd = os.pidfd_open(stage.pid)
         state.init = Process.of(stage.pid)
+        if spec.linux.net_devices:
+            from runsc_cli import net_devices
+
+            net_devices.move(spec, stage.pid)
         self._build(spec, bundle, userns, mount_fds, view)
         os.close(userns)
         fifo = self._fifo()

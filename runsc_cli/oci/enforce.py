@@ -26,7 +26,6 @@ def config(spec: Spec, warnings: list[str]) -> None:
     rows = (
         (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
         (linux.intel_rdt is not None, "linux.intelRdt", "resctrl is not supported: leave it out"),
-        (linux.net_devices, "linux.netDevices", "moving network devices is not supported: use a CNI plugin or a hook"),
     )
     for asked, field, reason in rows:
         if asked:

@@ -44,7 +44,7 @@ def features() -> dict[str, Any]:
             "intelRdt": {"enabled": False},
             "memoryPolicy": {"modes": sorted(inherited.MODES), "flags": sorted(inherited.FLAGS)},
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": True},
         },
         "annotations": {"dev.pysc.version": VERSION},
         "potentiallyUnsafeConfigAnnotations": ["dev.pysc."],

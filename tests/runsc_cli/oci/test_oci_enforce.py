@@ -19,7 +19,6 @@ from runsc_cli.spec import parse
         ("process.selinuxLabel", "label", "process.selinuxLabel"),
         ("linux.mountLabel", "label", "linux.mountLabel"),
         ("linux.intelRdt", {}, "linux.intelRdt"),
-        ("linux.netDevices", {"eth0": {}}, "linux.netDevices"),
         ("linux.namespaces[5]", {"type": "user", "path": "/proc/1/ns/user"}, "linux.namespaces[5].path"),
         ("linux.namespaces[4].path", "/proc/1/ns/mnt", "linux.namespaces[4].path"),
         ("linux.namespaces[0].path", "/proc/1/ns/pid", "linux.namespaces[0].path"),

@@ -46,7 +46,7 @@ def test_it_says_what_is_done() -> None:
         parse(changed(DEFAULT, "linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["sync"], "action": action}]}))
     for mode in linux["memoryPolicy"]["modes"]:
         parse(changed(DEFAULT, "linux.memoryPolicy", {"mode": mode, "nodes": "0", "flags": linux["memoryPolicy"]["flags"][:1]}))
-    refused = {"intelRdt": {"closID": "x"}, "netDevices": {"eth0": {}}, "mountLabel": "system_u:object_r:x:s0"}
+    refused = {"intelRdt": {"closID": "x"}, "mountLabel": "system_u:object_r:x:s0"}
     for field, value in refused.items():
         assert linux.get(field, linux["selinux"])["enabled"] is False
         with pytest.raises(SpecError, match=f"^linux.{field}: "):
