@@ -178,11 +178,13 @@ class Creation:
         if self.context.options["ignore_cgroups"]:
             self.container.save()
             return
-        if self.context.options["systemd_cgroup"]:  # its cgroupsPath is no path
-            raise PyscError("--systemd-cgroup is not there yet: let the engine use the cgroupfs driver")
         from runsc_cli.cgroups import driver
 
-        self.cgroup = driver.plan(spec.linux.cgroups_path, self.container.id, spec.linux.resources)
+        path = spec.linux.cgroups_path
+        if self.context.options["systemd_cgroup"]:
+            path = self._start_scope(spec)
+        self.cgroup = driver.plan(path, self.container.id, spec.linux.resources)
+        self.cgroup.member = self.stage.pid if self.stage is not None else 0
         # Among those whose members a teardown kills only once they are known to be ours.
         state = self.container.state
         state.cgroups_planned = list(self.cgroup.paths.values())
@@ -193,6 +195,18 @@ class Creation:
         finally:
             state.cgroups_planned = []
         self.container.save()
+
+    def _start_scope(self, spec: Spec) -> str:
+        """--systemd-cgroup: have systemd make the cgroup, with the stage in it; returns its path."""
+        from runsc_cli.cgroups import hierarchy, systemd
+
+        assert self.stage is not None
+        slice, unit = systemd.unit_of(spec.linux.cgroups_path, self.container.id)
+        limits = systemd.properties(spec.linux.resources, pure=hierarchy.find().pure)
+        with systemd.Systemd() as manager:
+            self.container.state.unit = unit  # before it exists: whatever happens, it is stopped
+            self.container.save()
+            return manager.start(slice, unit, self.stage.pid, f"pysc container {self.container.id}", limits)
 
     def _enter_namespaces(self, spec: Spec) -> tuple[int, dict[int, int]]:
         """Returns the user namespace and the detached mounts that the stage has made: index in spec.mounts -> our descriptor."""

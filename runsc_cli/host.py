@@ -208,7 +208,7 @@ def _cgroups() -> Iterator[Finding]:
         if not os.access(point, os.W_OK):
             yield Finding("cgroups", f"write to {point}", False, "not permitted or read-only", "no cgroup can be made: use --ignore-cgroups")
     booted = os.path.isdir("/run/systemd/system")
-    yield Finding("cgroups", "systemd", booted, "" if booted else "is not the init of this host", "--systemd-cgroup is refused in any case")
+    yield Finding("cgroups", "systemd", booted, "" if booted else "is not the init of this host", "--systemd-cgroup has nobody to ask")
 
 
 def _privileges() -> Iterator[Finding]:

@@ -69,7 +69,7 @@ class State:
     cgroups are the directories that hold the workload and nothing else, one a hierarchy: kill --all and
     delete --force end whatever is in them, delete removes them. cgroups_planned are those that `create` is about
     to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
-    `init` is the container's first process, `creator` the command that creates it.
+    `unit` is systemd's scope, where that has made the cgroup. `init` is the container's first process, `creator` the command that creates it.
     """
 
     __slots__ = (
@@ -90,6 +90,7 @@ class State:
         "profile",
         "rootfs",
         "sentry",
+        "unit",
     )
 
     def __init__(self, id: str) -> None:
@@ -106,6 +107,7 @@ class State:
         self.profile = ""
         self.cgroups: list[str] = []
         self.cgroups_planned: list[str] = []
+        self.unit = ""
         self.creator: Process | None = None
         self.init: Process | None = None
         self.sentry: Process | None = None
