@@ -62,7 +62,18 @@ def check(result: int, what: str) -> int:
 class Mount:
     """One mount of the plan: what, where, how. `describe()` prints it, `attach()` makes it."""
 
-    __slots__ = ("attr_clear", "attr_set", "copy_up", "data", "destination", "fd", "propagation", "recursive", "type")
+    __slots__ = (
+        "attr_clear",
+        "attr_set",
+        "copy_up",
+        "data",
+        "destination",
+        "fd",
+        "propagation",
+        "propagation_recursive",
+        "recursive",
+        "type",
+    )
 
     def __init__(
         self,
@@ -74,11 +85,14 @@ class Mount:
         attr_set: int = 0,
         attr_clear: int = 0,
         propagation: int = 0,
+        propagation_recursive: bool = False,
         recursive: bool = False,
         copy_up: bool = False,
     ) -> None:
         """`fd`: a detached mount made before (binds, proc, mqueue), else one of `type` is made here with `data` options.
 
+        `type` "remount": only the attributes of what is mounted there are changed. `recursive`: the attributes are those of the mounts
+        below, too; `propagation_recursive` says the same of `propagation`.
         `copy_up`: a tmpfs that starts with what it hides.
         """
         self.type = type
@@ -88,6 +102,7 @@ class Mount:
         self.attr_set = attr_set
         self.attr_clear = attr_clear
         self.propagation = propagation
+        self.propagation_recursive = propagation_recursive
         self.recursive = recursive
         self.copy_up = copy_up
 
@@ -97,6 +112,9 @@ class Mount:
     def attach(self, root: int) -> None:
         """Make the mount below the container's root directory `root`. Raises MountError."""
         what = f"mount {self.type} on {self.destination!r}"
+        if self.type == "remount":
+            self._remount(root, what)
+            return
         if self.type == "overlay":
             fd, self.fd = overlay(self.fd, what), -1
         elif self.type == "tmpfs":
@@ -115,11 +133,22 @@ class Mount:
             finally:
                 os.close(target)
             if self.propagation:
-                flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0)
+                flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.propagation_recursive else 0)
                 check(lib.mount_setattr_(fd, b"", flags, 0, 0, self.propagation, -1), what)
         finally:
             os.close(fd)
             self.fd = -1
+
+    def _remount(self, root: int, what: str) -> None:
+        fd = check(below(root, self.destination), what)
+        try:
+            flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0)
+            error = lib.mount_setattr_(fd, b"", flags, self.attr_set, self.attr_clear, 0, -1)
+            if error == -errno.EINVAL:
+                raise MountError(f"{what}: nothing is mounted there")
+            check(error, what)
+        finally:
+            os.close(fd)
 
     def _tmpfs(self, root: int, what: str) -> int:
         """A detached tmpfs; unless the config says otherwise its mode is that of the directory which it hides, as with runc."""
@@ -137,12 +166,12 @@ class Mount:
         finally:
             os.close(hidden)
 
-    def share(self) -> None:
-        """Make it shared once more, as root of the tree has it now: in a locked copy of the mount namespace it is a slave."""
-        what = f"share {self.destination!r}"
+    def propagate_again(self) -> None:
+        """Set the propagation once more: in a locked copy of the mount namespace a shared mount is a slave, an unbindable one private."""
+        what = f"propagation of {self.destination!r}"
         fd = check(below(AT_FDCWD, self.destination), what)
         try:
-            flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0)
+            flags = AT_EMPTY_PATH | (AT_RECURSIVE if self.propagation_recursive else 0)
             check(lib.mount_setattr_(fd, b"", flags, 0, 0, self.propagation, -1), what)
         finally:
             os.close(fd)

@@ -24,6 +24,7 @@ from sentry.abi import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_SHARED,
+    MS_UNBINDABLE,
     O_DIRECTORY,
     O_PATH,
     PR_SET_NO_NEW_PRIVS,
@@ -106,8 +107,8 @@ def _lock(plan: Plan, procfd: int) -> int:
     locked = check(lib.locked_mount_namespace(procfd), "lock the mounts")
     check(lib.setns_(locked, CLONE_NEWNS), "join the locked mount namespace")
     for mount in plan.mounts:
-        if mount.propagation == MS_SHARED:
-            mount.share()
+        if mount.propagation in (MS_SHARED, MS_UNBINDABLE):
+            mount.propagate_again()
     check(lib.mount_(ffi.NULL, b"/", ffi.NULL, plan.root_propagation, ffi.NULL), "propagation of '/'")
     return locked
 

@@ -124,8 +124,17 @@ def send_master(path: str, master: int, name: str) -> None:
     send_fd(path, master, name, "console socket")
 
 
+def send_pidfd(path: str, pid: int, kind: str) -> None:
+    """Hand a pidfd of `pid`, a child of ours, to whoever listens on --pidfd-socket: "standard" is an init, "setns" a process of exec."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        send_fd(path, pidfd, kind, "pidfd socket")
+    finally:
+        os.close(pidfd)
+
+
 def send_fd(path: str, fd: int, payload: str, what: str) -> None:
-    """Send a descriptor to a unix stream socket; also the protocol of --pidfd-socket."""
+    """Send a descriptor to a unix stream socket."""
     from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
 
     parent = -1

@@ -82,6 +82,9 @@ class Creation:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2), preserve_fds)
         os.close(null)
+        from runsc_cli import exec_process
+
+        exec_process.save(self.container, spec)
         if spec.hooks.__dict__:
             from runsc_cli import hooks
 
@@ -91,6 +94,10 @@ class Creation:
         made = self._enter(spec, spaces)
         self.init_pidfd = os.pidfd_open(stage.pid)
         state.init = Process.of(stage.pid)
+        if spec.linux.net_devices:
+            from runsc_cli import net_devices
+
+            net_devices.move(spec, stage.pid)
         self._build(spec, spaces, bundle, made, view)
         fifo = self._fifo()
         try:
@@ -121,11 +128,13 @@ class Creation:
         if self.context.options["ignore_cgroups"]:
             self.container.save()
             return
-        if self.context.options["systemd_cgroup"]:  # its cgroupsPath is no path
-            raise PyscError("--systemd-cgroup is not there yet: let the engine use the cgroupfs driver")
         from runsc_cli.cgroups import driver
 
-        self.cgroup = driver.plan(spec.linux.cgroups_path, self.container.id, spec.linux.resources)
+        path = spec.linux.cgroups_path
+        if self.context.options["systemd_cgroup"]:
+            path = self._start_scope(spec)
+        self.cgroup = driver.plan(path, self.container.id, spec.linux.resources)
+        self.cgroup.member = self.stage.pid if self.stage is not None else 0
         # Among those whose members a teardown kills only once they are known to be ours.
         state = self.container.state
         state.cgroups_planned = list(self.cgroup.paths.values())
@@ -136,6 +145,18 @@ class Creation:
         finally:
             state.cgroups_planned = []
         self.container.save()
+
+    def _start_scope(self, spec: Spec) -> str:
+        """--systemd-cgroup: have systemd make the cgroup, with the stage in it; returns its path."""
+        from runsc_cli.cgroups import hierarchy, systemd
+
+        assert self.stage is not None
+        slice, unit = systemd.unit_of(spec.linux.cgroups_path, self.container.id)
+        limits = systemd.properties(spec.linux.resources, pure=hierarchy.find().pure)
+        with systemd.Systemd() as manager:
+            self.container.state.unit = unit  # before it exists: whatever happens, it is stopped
+            self.container.save()
+            return manager.start(slice, unit, self.stage.pid, f"pysc container {self.container.id}", limits)
 
     def _enter(self, spec: Spec, spaces: Spaces) -> dict[int, int]:
         """Returns the detached mounts that the stage has made: index in spec.mounts -> our descriptor."""
@@ -212,6 +233,10 @@ class Creation:
         p = Program()
         p.call("setns", Passed(self.mntns), CLONE_NEWNS, what="join the mount namespace that the gofer has made")
         master = launch.terminal(p, process, console=True, control=not init) if process.terminal else None
+        if spec.linux.personality or spec.linux.memory_policy:
+            from runsc_cli import inherited
+
+            inherited.settings(p, spec.linux.personality, spec.linux.memory_policy)
         cwd = launch.limits(p, process)
         guard = self.platform.guard()
         guard.append(p)
@@ -259,7 +284,7 @@ def _namespace(pid: int, kind: str) -> int:
     return os.open(f"/proc/{pid}/ns/{namespaces.FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def start(container: Container, warn: Callable[[str], None]) -> None:
+def start(container: Container) -> None:
     """Let a created container's process go: one byte through its FIFO; with the hooks of that moment. Raises the BadState errors."""
     status = container.status()
     if status == STOPPED:
@@ -291,7 +316,7 @@ def start(container: Container, warn: Callable[[str], None]) -> None:
     container.save()
     os.unlink(path)
     if later is not None:
-        later.after_start(warn)
+        later.after_start()
 
 
 def _executed(fifo: int) -> None:
@@ -315,8 +340,13 @@ def create(context: Context, options: Options, id: str) -> Creation:
         loaded = parse(raw, trusted=platform.trusted)
         for warning in loaded.warnings:
             creation.warn(warning)
-        creation.describe(loaded.spec, bundle)
-        creation.run(bundle, launch.preserved_fds(options))
+        spec = loaded.spec
+        listening = launch.listening_fds()
+        if listening:
+            env = (*spec.process.env, f"LISTEN_FDS={listening}", "LISTEN_PID=1")
+            spec = spec.replace(process=spec.process.replace(env=env))
+        creation.describe(spec, bundle)
+        creation.run(bundle, launch.preserved_fds(options, listening))
 
     return _create(context, id, platform, work)
 

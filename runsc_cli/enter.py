@@ -57,6 +57,10 @@ class Spaces:
         """A new user namespace, with these ids."""
         self.offsets: tuple[tuple[int, int], tuple[int, int]] | None = None
         """Of a new time namespace: seconds and nanoseconds for CLOCK_MONOTONIC and CLOCK_BOOTTIME."""
+        given = spec.linux.time_offsets
+        if given:
+            monotonic, boottime = ((given[c].secs, given[c].nanosecs) if c in given else (0, 0) for c in ("monotonic", "boottime"))
+            self.offsets = monotonic, boottime
         for ns in spec.linux.namespaces:
             if ns.type not in namespaces.FLAGS or ns.type in leave:
                 continue

@@ -7,7 +7,7 @@
     delete  poststop                    when everything is gone
 
 All but those of startContainer are run outside of the sandbox with the caller's privileges, as by runc: they are the
-administrator's. A failure up to startContainer ends the container, one afterwards is a warning.
+administrator's. A failure up to poststart ends the container, one of poststop is a warning.
 
 The specification has config.json read once, by `create`. So what later commands need is kept in the container's directory, and
 where no such file is, none of this is imported.
@@ -29,10 +29,29 @@ from sentry.platform.jsontext import dumps, loads
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import TracebackType
 
     from runsc_cli.hook_process import Start
     from runsc_cli.oci.model import Hook, Spec
     from runsc_cli.state import Container
+
+
+class _Ending:
+    """`with _Ending(container): ...` ends the container's processes when that fails."""
+
+    __slots__ = ("_container",)
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        if kind is not None:
+            from runsc_cli.members import kill_all
+
+            kill_all(self._container.state)
 
 
 class Later:
@@ -49,13 +68,8 @@ class Later:
         """startContainer. Raises PyscError; then the container's processes have ended, as with runc, and it can be deleted."""
         if not self._hooks.start_container:
             return
-        try:
+        with _Ending(self._container):
             _run("startContainer", self._hooks.start_container, self._inside, _state(self._container, CREATED, pid=1))
-        except BaseException:
-            from runsc_cli.members import kill_all
-
-            kill_all(self._container.state)
-            raise
 
     def _inside(self, hook: Hook) -> Start:
         from runsc_cli.stage.program import StageError
@@ -77,10 +91,13 @@ class Later:
 
         return start
 
-    def after_start(self, warn: Callable[[str], None]) -> None:
-        """poststart."""
+    def after_start(self) -> None:
+        """poststart. Raises PyscError; then the container's processes have ended, as before_start() has it."""
+        if not self._hooks.poststart:
+            return
         place = Place(self._container.state.bundle)
-        _run("poststart", self._hooks.poststart, partial(spawn, place=place), _state(self._container, RUNNING), warn)
+        with _Ending(self._container):
+            _run("poststart", self._hooks.poststart, partial(spawn, place=place), _state(self._container, RUNNING))
 
     def after_delete(self, warn: Callable[[str], None]) -> None:
         """poststop. Of the container nothing is left but what we know of it; its bundle may be gone as well."""

@@ -58,19 +58,31 @@ _MOST_PRESERVED = 240  # below a number that runsc_cli/cgroups/leaf.py uses in t
 _AF_INET, _SOCK_DGRAM, _IFF_UP, _IFF_RUNNING = 2, 2, 1, 64
 
 
-def preserved_fds(options: Options) -> int:
-    """--preserve-fds: how many of the caller's descriptors from 3 on go to the workload. Raises PyscError where one is missing."""
+def preserved_fds(options: Options, listening: int = 0) -> int:
+    """How many of the caller's descriptors from 3 on go to the workload: `listening`, then --preserve-fds more.
+
+    Raises PyscError where one is missing.
+    """
     count = int(options["preserve_fds"] or 0)
-    if not 0 <= count <= _MOST_PRESERVED:
-        raise PyscError(f"--preserve-fds {count}: a number from 0 to {_MOST_PRESERVED} is needed")
-    for fd in range(3, 3 + count):
+    if not 0 <= count <= _MOST_PRESERVED - listening:
+        raise PyscError(f"--preserve-fds {count}: a number from 0 to {_MOST_PRESERVED - listening} is needed")
+    for fd in range(3, 3 + listening + count):
         try:
             given = os.get_inheritable(fd)  # our own ones are not
         except OSError:
             given = False
         if not given:
-            raise PyscError(f"--preserve-fds {count}: descriptor {fd} is not open")
-    return count
+            who = f"--preserve-fds {count}" if fd >= 3 + listening else f"LISTEN_FDS={listening}"
+            raise PyscError(f"{who}: descriptor {fd} is not open")
+    return listening + count
+
+
+def listening_fds() -> int:
+    """Sockets that whoever called us has opened for the container: sd_listen_fds(3), LISTEN_FDS if LISTEN_PID says that they are ours."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit() and len(count) < 4):
+        return 0
+    return min(int(count), _MOST_PRESERVED)
 
 
 def drop_groups(p: Program) -> None:
@@ -219,7 +231,17 @@ class Cwd:
 
 
 def host_settings(pid: int, process: Process) -> None:
-    """What is set on a process from outside, with the caller's privileges: setrlimit(2), oom_score_adj."""
+    """What is set on a process from outside, with the caller's privileges: setrlimit(2), oom_score_adj, scheduling.
+
+    Raises PyscError.
+    """
+    if process.scheduler is not None or process.io_priority is not None:
+        from runsc_cli import scheduling
+
+        if process.scheduler is not None:
+            scheduling.schedule(pid, process.scheduler)
+        if process.io_priority is not None:
+            scheduling.prioritise_io(pid, process.io_priority)
     if process.rlimits:
         import resource
 

@@ -25,6 +25,7 @@ from sentry.abi import (
     MS_NODEV,
     MS_PRIVATE,
     MS_REC,
+    MS_REMOUNT,
     MS_SHARED,
     MS_SLAVE,
     MS_UNBINDABLE,
@@ -44,8 +45,20 @@ if TYPE_CHECKING:
 
 PROPAGATION = {"": MS_PRIVATE, "private": MS_PRIVATE, "slave": MS_SLAVE, "shared": MS_SHARED, "unbindable": MS_UNBINDABLE}
 
-def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None], field: str, *, peer: bool = False) -> int:
+def detached(
+    path: str,
+    userns: int,
+    recursive: bool,
+    warn: Callable[[str], None],
+    field: str,
+    *,
+    peer: bool = False,
+    deep: bool = True,
+    required: bool = False,
+) -> int:
     """A detached, idmapped copy of the mount at host path `path`. Raises SpecError naming `field`.
+
+    `deep`: the mounts below are idmapped too. `required`: it is an error if that cannot be done.
 
     It is nobody's peer: what the config mounts on a copy of a shared mount would appear on the host as well, and stay there.
     `peer`: which is what the config asks for.
@@ -63,8 +76,8 @@ def detached(path: str, userns: int, recursive: bool, warn: Callable[[str], None
         os.close(fd)
         raise SpecError(field, f"make the mount of {path!r} a slave: {os.strerror(-error).lower()}")
     if userns >= 0:
-        error = lib.mount_setattr_(fd, b"", flags, MOUNT_ATTR_IDMAP, 0, 0, userns)
-        if error in (-errno.EINVAL, -errno.EPERM, -errno.EOPNOTSUPP):
+        error = lib.mount_setattr_(fd, b"", flags if deep else AT_EMPTY_PATH, MOUNT_ATTR_IDMAP, 0, 0, userns)
+        if error in (-errno.EINVAL, -errno.EPERM, -errno.EOPNOTSUPP) and not required:
             warn(f"{path!r} cannot be idmapped: its files belong to nobody inside the container")
         elif error < 0:
             os.close(fd)
@@ -84,8 +97,19 @@ def mounts(
     for i, mount in enumerate(spec.mounts):
         field = f"mounts[{i}]"
         options = mount_options.parse(mount.options)
+        if options.flags & MS_REMOUNT:
+            attributes = (options.attr_set, options.attr_clear)
+            planned.append(Mount("remount", mount.target, attr_set=attributes[0], attr_clear=attributes[1], recursive=options.recursive))
+            continue
         if mount.type == "bind" or options.flags & MS_BIND:
-            planned.append(_bind(mount, options, bundle, userns, platform, field))
+            if mount.uid_mappings:
+                from runsc_cli import idmap
+
+                own = idmap.user_namespace(idmap.of(mount, spec, mappings, field), f"{field}.uidMappings")
+                planned.append(_bind(mount, options, bundle, own, platform, field))
+                os.close(own)
+            else:
+                planned.append(_bind(mount, options, bundle, userns, platform, field))
             continue
         fd = from_stage.get(i, -1)
         if mount.type == "mqueue" and fd < 0:
@@ -109,6 +133,7 @@ def made(mount: SpecMount, options: mount_options.MountOptions, data: tuple[str,
         attr_set=options.attr_set,
         attr_clear=options.attr_clear,
         propagation=options.propagation,
+        propagation_recursive=options.propagation_recursive,
         copy_up=options.tmpcopyup,
     )
 
@@ -129,7 +154,10 @@ def _bind(
     source = os.path.join(bundle, mount.source)
     recursive = bool(options.flags & MS_REC)
     peer = platform.trusted and options.propagation == MS_SHARED
-    fd = detached(source, userns, recursive, platform.creation.warn, f"{field}.source", peer=peer)
+    own = bool(mount.uid_mappings)
+    deep = not own or options.idmap == "ridmap"
+    warn, required = platform.creation.warn, own or bool(options.idmap)
+    fd = detached(source, userns, recursive, warn, f"{field}.source", peer=peer, deep=deep, required=required)
     asked = (options.flags | options.cleared) & MS_NODEV or (options.recursive_set | options.recursive_clear) & MOUNT_ATTR_NODEV
     if not platform.trusted and not asked and not S_ISCHR(os.fstat(fd).st_mode):
         _no_devices(fd, f"{field}.source")
@@ -140,6 +168,7 @@ def _bind(
         attr_set=options.attr_set,
         attr_clear=options.attr_clear,
         propagation=options.propagation,
+        propagation_recursive=options.propagation_recursive,
         recursive=options.recursive,
     )
 

@@ -187,6 +187,32 @@ _CREATE = (
     _PRESERVE,
 )
 
+_CRIU = (
+    Option("image-path", STRING, "directory of the dump", default="", metavar="DIR"),
+    Option("work-path", STRING, "directory for logs", default="", metavar="DIR"),
+    Option("tcp-established", FLAG, "with open TCP connections"),
+    Option("tcp-skip-in-flight", FLAG, "without those that are being made"),
+    Option("tcp-close", FLAG, "close TCP connections"),
+    Option("link-remap", FLAG, "with files that have no name any more"),
+    Option("ext-unix-sk", FLAG, "with unix sockets to the outside"),
+    Option("shell-job", FLAG, "with a terminal of the caller's"),
+    Option("lazy-pages", FLAG, "pages on demand"),
+    Option("file-locks", FLAG, "with file locks"),
+    Option("manage-cgroups-mode", STRING, "what is done about cgroups", default="", metavar="MODE"),
+    Option("empty-ns", LIST, "leave a namespace empty", metavar="TYPE"),
+    Option("auto-dedup", FLAG, "keep each page once"),
+)
+
+_ENGINES = (
+    Option("docker", FLAG, "Docker's daemon.json"),
+    Option("containerd", FLAG, "containerd's config.toml, for Kubernetes"),
+    Option("podman", FLAG, "a file in podman's containers.conf.d"),
+    Option("docker-config", STRING, "where that is", default="", metavar="FILE"),
+    Option("containerd-config", STRING, "where that is", default="", metavar="FILE"),
+    Option("podman-config", STRING, "where that is", default="", metavar="FILE"),
+    Option("dry-run", FLAG, "show what would be changed, and change nothing"),
+)
+
 VERBS = (
     Verb("spec", "write a config.json to start from", "[-- COMMAND...]", (
             Option("bundle", STRING, "the directory to write to, default the current one", short="b",
@@ -259,6 +285,22 @@ VERBS = (
             Option("mem-bw-schema", STRING, "not supported: Intel RDT", default="", metavar="SCHEMA"),
         ), least=1, most=1,
         examples=("pysc update --memory 256m --pids-limit 100 web", "pysc update --resources limits.json web")),
+    Verb("checkpoint", "refused: CRIU cannot dump what the sentry holds", "ID", (
+            *_CRIU,
+            Option("leave-running", FLAG, "let the container go on"),
+            Option("pre-dump", FLAG, "dump memory alone"),
+            Option("parent-path", STRING, "directory of an earlier dump", default="", metavar="DIR"),
+            Option("page-server", STRING, "where pages are sent to", default="", metavar="ADDRESS:PORT"),
+            Option("status-fd", STRING, "descriptor that is told when lazy pages are ready", default="", metavar="FD"),
+        ), least=1, most=1, examples=("pysc checkpoint web",)),
+    Verb("restore", "refused, as checkpoint is", "ID", (
+            *_CREATE,
+            *_CRIU,
+            _DETACH,
+            Option("no-subreaper", FLAG, "do not adopt the processes that the container leaves behind"),
+            Option("lsm-profile", STRING, "security label", default="", metavar="TYPE:NAME"),
+            Option("lsm-mount-context", STRING, "security label of mounts", default="", metavar="CONTEXT"),
+        ), least=1, most=1, examples=("pysc restore web",)),
     Verb("exec", "run a command in a container", "ID COMMAND...", (
             _CONSOLE,
             _PIDFD_SOCKET,
@@ -300,6 +342,18 @@ VERBS = (
         examples=("pysc do -- python3 -c 'print(6 * 7)'", "pysc do --write ./out --read /srv/data make",
                   "pysc --network host do curl https://example.org")),
     Verb("features", "print what pysc supports, as the OCI features JSON", examples=("pysc features",)),
+    Verb("install", "tell engines of pysc: write it into their configuration, and keep what was there", "", (
+            *_ENGINES,
+            Option("path", STRING, "how engines are to call pysc, default this command", default="", metavar="FILE"),
+        ),
+        examples=("pysc install --docker", "pysc install --containerd --dry-run")),
+    Verb("uninstall", "take it out of the configuration of engines", "", _ENGINES,
+        examples=("pysc uninstall --docker",)),
+    Verb("doctor", "look at this host: what pysc will do here, and what is missing", "", (
+            Option("format", STRING, "form of the answer", short="f", default="table",
+                   choices=("table", "json"), refusal="invalid format option"),
+        ),
+        examples=("pysc doctor", "pysc doctor --format json")),
     Verb("help-syscalls", "print how each system call is treated", "", (
             Option("format", STRING, "form of the list", short="f", default="table",
                    choices=("table", "json", "csv"), refusal="invalid format option"),

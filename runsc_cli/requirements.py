@@ -1,4 +1,4 @@
-"""What pysc needs of the kernel, looked at when something has failed: which of it is missing here, in words.
+"""What pysc needs of the kernel, looked at when something has failed and by `doctor`: which of it is missing here, in words.
 
 Nothing of this runs on the way to a container. A host may lack a call because its kernel is older than Linux 5.19, because it was
 built without, or because pysc itself runs in a sandbox (another runtime's seccomp profile) whose answers look like that.
@@ -24,7 +24,7 @@ from sentry.platform._native import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _SECCOMP, _CLOSE_RANGE, _MOVE_MOUNT = 317, 436, 429
 _CLOSE_RANGE_CLOEXEC = 4
@@ -96,9 +96,8 @@ _ROOTS = frozenset(("fsopen(2)", "move_mount(2)", "mount_setattr(2)"))
 """What others than root are refused outside of a user namespace of their own."""
 
 
-def missing() -> list[str]:
-    """Each thing that is not to be had here: "openat2(2) (Linux 5.6): function not implemented"."""
-    found = []
+def looked_at() -> Iterator[tuple[str, str, str]]:
+    """(name, since when there is such a thing, why it is not to be had here: empty when it is) of each."""
     for name, since, probe in _PROBES:
         if name in _ROOTS and os.geteuid() != 0:
             continue
@@ -106,9 +105,12 @@ def missing() -> list[str]:
             result = probe()
         except OSError as e:
             result = -(e.errno or errno.EIO)
-        if result < 0:
-            found.append(f"{name} ({since}): {os.strerror(-result).lower()}")
-    return found
+        yield name, since, os.strerror(-result).lower() if result < 0 else ""
+
+
+def missing() -> list[str]:
+    """Each thing that is not to be had here: "openat2(2) (Linux 5.6): function not implemented"."""
+    return [f"{name} ({since}): {why}" for name, since, why in looked_at() if why]
 
 
 def explained(message: str) -> str:

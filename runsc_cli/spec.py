@@ -16,6 +16,7 @@ from sentry.platform.jsontext import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
     from runsc_cli.oci.object import Object
@@ -43,10 +44,12 @@ def parse(raw: bytes, *, trusted: bool = False) -> Loaded:
     return Loaded(spec, check(spec, trusted=trusted))
 
 
-def load_process(path: str, *, trusted: bool = False) -> Process:
+def load_process(path: str, warn: Callable[[str], None] | None = None, *, trusted: bool = False) -> Process:
     """A process alone: `exec --process FILE`, where FILE may be a pipe, as a shell's <(...) is."""
     process = decode(read(path, pipe=True), Process, "process")
-    check_process(process, "process", trusted=trusted)
+    for warning in check_process(process, "process", trusted=trusted):
+        if warn is not None:
+            warn(warning)
     return process
 
 

@@ -4,7 +4,8 @@
       ID/                   0711, as runc has it; flock(2) on the directory itself is the container's lock
         state.json          replaced whole by rename(2); a directory without it is a create that failed
         hooks.json          the hooks of later commands, where there are any
-        seccomp.bpf         the config's own filter, for exec
+        process.json        the config's process and what its descendants inherit, for exec
+        seccomp.bpf         the config's own filter, likewise
         exit_status         decimal, written by whoever learns how the container's init ended
         ...                 what create puts there (sockets, the exec fifo)
 
@@ -42,6 +43,7 @@ CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", 
 STATE_FILE = "state.json"
 HOOKS_FILE = "hooks.json"
 SECCOMP_FILE = "seccomp.bpf"
+PROCESS_FILE = "process.json"
 _NEW_FILE = "state.json.new"
 _EXIT_FILE = "exit_status"
 _ENXIO = 6
@@ -67,7 +69,7 @@ class State:
     cgroups are the directories that hold the workload and nothing else, one a hierarchy: kill --all and
     delete --force end whatever is in them, delete removes them. cgroups_planned are those that `create` is about
     to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
-    `init` is the container's first process, `creator` the command that creates it.
+    `unit` is systemd's scope, where that has made the cgroup. `init` is the container's first process, `creator` the command that creates it.
     """
 
     __slots__ = (
@@ -88,6 +90,7 @@ class State:
         "profile",
         "rootfs",
         "sentry",
+        "unit",
     )
 
     def __init__(self, id: str) -> None:
@@ -104,6 +107,7 @@ class State:
         self.profile = ""
         self.cgroups: list[str] = []
         self.cgroups_planned: list[str] = []
+        self.unit = ""
         self.creator: Process | None = None
         self.init: Process | None = None
         self.sentry: Process | None = None
@@ -118,14 +122,20 @@ class State:
 
     @classmethod
     def decode(cls, text: str) -> State:
-        """ValueError when the text is not what encode() writes. Names it does not know are ignored."""
+        """ValueError when the text is not what encode() writes.
+
+        Names it does not know are ignored, and what an earlier version did not write is as if nothing had been asked for: a container
+        outlives an update of pysc. Only what has to be ended and removed must be there.
+        """
         fields = loads(text)
         if not isinstance(fields, dict):
             raise ValueError("not an object")
         state = cls("")
         for name in cls.__slots__:
             if name not in fields:
-                raise ValueError(f"{name} is missing")
+                if name in _NEEDED:
+                    raise ValueError(f"{name} is missing")
+                continue
             value = fields[name]
             if name in _PROCESSES:
                 value = _process(value)
@@ -136,6 +146,7 @@ class State:
 
 
 _PROCESSES = frozenset(("creator", "init", "sentry", "gofer"))
+_NEEDED = frozenset(("id", "phase", "cgroups", "init", "sentry", "gofer"))
 
 
 def _process(value: Any) -> Process | None:

@@ -40,6 +40,8 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
     kill_all(state)
     ours = [process for process in (state.sentry, state.gofer) if process is not None]
     kill(ours)
+    if state.unit:
+        _stop(state.unit, warn)
     for path in state.cgroups:  # while they end
         remove_cgroup(path)
     for path in state.cgroups_planned:
@@ -50,6 +52,17 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
     container.remove()
     if poststop is not None:
         poststop()
+
+
+def _stop(unit: str, warn: Callable[[str], None]) -> None:
+    """systemd's scope. It ends by itself when nobody is in it: a bus that does not answer keeps no container from being deleted."""
+    from runsc_cli.cgroups.systemd import Systemd
+
+    try:
+        with Systemd() as manager:
+            manager.stop(unit)
+    except PyscError as error:
+        warn(error.message)
 
 
 def _poststop(container: Container, warn: Callable[[str], None]) -> Callable[[], None] | None:

@@ -36,6 +36,7 @@ for set in "$@"; do
         missing ip && need iproute2
         missing unshare && need util-linux
         missing strace && want strace
+        missing dbus-daemon && want dbus
         missing redis-server && want redis-server
         missing node && want nodejs
         missing go && want golang-go

@@ -37,7 +37,7 @@ _CORE = "cgroup"  # the prefix of version 2's own files
 class Cgroup:
     """The leaves of one container. `paths`: hierarchy ("memory", ..., UNIFIED) -> directory on the host."""
 
-    __slots__ = ("_asked", "_made", "_rootless", "_steps", "mount_points", "paths")
+    __slots__ = ("_asked", "_made", "_rootless", "_steps", "member", "mount_points", "paths")
 
     def __init__(self, paths: dict[str, str], mounts: dict[str, str], steps: list[Step], *, asked: bool, rootless: bool | None) -> None:
         """`mounts`: hierarchy -> mount point. `asked`: the config says where, so it has to be there."""
@@ -46,6 +46,8 @@ class Cgroup:
         self._steps = steps
         self._asked = asked
         self._rootless = rootless
+        self.member = 0
+        """The process that may be in them already, where systemd has made them."""
         self._made: list[str] = []
 
     def create(self) -> None:
@@ -98,7 +100,7 @@ class Cgroup:
             for directory in made or [path]:
                 _inherit(directory, self.mount_points[name])
         if not made:
-            _check_empty(path)
+            _check_empty(path, self.member)
         if name == "freezer" and get(f"{path}/freezer.state") != "THAWED":
             raise PyscError(f"container's cgroup unexpectedly frozen: thaw {path!r} first")
 
@@ -128,7 +130,7 @@ class Cgroup:
             # It could hold threads, but nobody may ask which processes are in it.
             raise PyscError(f"{path!r} is below a threaded cgroup, which holds no containers: choose another linux.cgroupsPath")
         if not made:
-            _check_empty(path)
+            _check_empty(path, self.member)
         if "frozen 1" in get(f"{path}/cgroup.events").splitlines():
             raise PyscError(f"container's cgroup unexpectedly frozen: thaw {path!r} first")
         present = get(f"{path}/cgroup.controllers").split()
@@ -287,9 +289,9 @@ def _inherit(directory: str, top: str) -> None:
         put(f"{directory}/{name}", value)
 
 
-def _check_empty(directory: str) -> None:
-    """A leaf that was there already: others' processes would come under our limits, and end with the container."""
-    inside = pids([directory])
+def _check_empty(directory: str, member: int) -> None:
+    """A leaf that was there already: others' processes would come under our limits, and end with the container. `member` is ours."""
+    inside = set(pids([directory])) - {member}
     if inside:
         raise PyscError(f"container's cgroup is not empty: {len(inside)} process(es) found in {directory!r}")
 

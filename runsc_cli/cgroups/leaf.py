@@ -10,12 +10,13 @@ from errno import EBUSY, ENODEV
 from time import monotonic, sleep
 
 from runsc_cli.cgroups.write import get, put
-from runsc_cli.errors import HostError
+from runsc_cli.errors import HostError, PyscError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runsc_cli.cgroups.hierarchy import Mount
     from runsc_cli.stage.program import Program, Result
 
 # A cgroup is busy until the last task has passed cgroup_exit(), a little after its pidfd says that it ended.
@@ -59,6 +60,33 @@ def _born_in(program: Program, directory: str) -> Result:
     clone = program.call("clone3", clone_args, len(clone_args), what=what, fork=True)
     program.call("close", _FD)
     return clone
+
+
+def below(directories: Iterable[str], asked: Iterable[str]) -> list[str]:
+    """The cgroups that a process of `exec --cgroup [CONTROLLER:]CGROUP` enters, as runc reads it: those below have to be there.
+
+    Raises PyscError.
+    """
+    out = list(dict.fromkeys(directories))
+    mounts: dict[str, Mount] = {}
+    for text in asked:
+        controller, colon, name = text.rpartition(":")
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if ".." in parts or (colon and not controller):
+            raise PyscError(f"--cgroup {text!r}: write it as CONTROLLER:NAME or NAME, a cgroup below the container's")
+        if controller and not mounts:
+            from runsc_cli.cgroups.hierarchy import find
+
+            mounts = find().mounts
+        if controller and controller not in mounts:
+            raise PyscError(f"--cgroup {text!r}: there is no controller {controller!r} in version 1 here")
+        for i, directory in enumerate(out):
+            if controller and not directory.startswith(f"{mounts[controller].point}/"):
+                continue
+            out[i] = "/".join((directory, *parts))
+            if not os.path.isdir(out[i]):
+                raise PyscError(f"--cgroup {text!r}: {out[i]!r} is not there: make it first")
+    return out
 
 
 def add(directory: str, pid: int) -> None:

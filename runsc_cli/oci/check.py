@@ -167,10 +167,11 @@ def _mount(mount: Mount, at: str, spec: Spec, warnings: list[str]) -> None:
     if not mount.destination.startswith("/"):
         warnings.append(f"{at}.destination: {mount.destination!r} is not absolute and is taken from /")
     options = mount_options.parse(mount.options)
-    bind = options.bind or mount.type == "bind"
+    remount = bool(options.flags & MS_REMOUNT)
+    bind = (options.bind or mount.type == "bind") and not remount
     if bind and not mount.source:
         raise SpecError(f"{at}.source", "is missing: a bind mount needs the file or directory to show")
-    if not bind and not mount.type and not options.flags & MS_REMOUNT:
+    if not bind and not mount.type and not remount:
         raise SpecError(f"{at}.type", 'is missing: name a file system, or put "bind" into the options')
     if options.tmpcopyup and (bind or mount.type != "tmpfs"):
         raise SpecError(f"{at}.options", "tmpcopyup is for mounts of type tmpfs")

@@ -88,8 +88,9 @@ def _namespaces(section: Linux) -> None:
         raise SpecError(f"linux.{lacking}", "is missing: a user namespace needs both mappings")
     if section.uid_mappings and "user" not in seen:
         raise SpecError("linux.uidMappings", 'needs a namespace of type "user" in linux.namespaces')
-    if section.time_offsets and "time" not in seen:
-        raise SpecError("linux.timeOffsets", 'needs a namespace of type "time" in linux.namespaces')
+    time = section.namespace("time")
+    if section.time_offsets and (time is None or time.path):
+        raise SpecError("linux.timeOffsets", 'needs a new namespace of type "time" in linux.namespaces')
     for clock, offset in section.time_offsets.items():
         at = f"linux.timeOffsets[{clock!r}]"
         if clock not in ("monotonic", "boottime"):

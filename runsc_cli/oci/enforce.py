@@ -10,7 +10,7 @@ import os
 
 from runsc_cli import mount_options
 from runsc_cli.errors import SpecError
-from sentry.abi import MS_REMOUNT
+from sentry.abi import MS_REMOUNT, MS_SHARED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,19 +26,22 @@ def config(spec: Spec, warnings: list[str], *, trusted: bool = False) -> None:
     rows = (
         (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
         (linux.intel_rdt is not None, "linux.intelRdt", "resctrl is not supported: leave it out"),
-        (linux.memory_policy is not None, "linux.memoryPolicy", "is not supported: leave it out, or use resources.cpu.mems"),
-        (linux.net_devices, "linux.netDevices", "moving network devices is not supported: use a CNI plugin or a hook"),
-        (linux.personality is not None and linux.personality.domain != "LINUX", "linux.personality", "only LINUX is supported"),
     )
     for asked, field, reason in rows:
         if asked:
             raise SpecError(field, reason)
     for i, mount in enumerate(spec.mounts):
-        if mount_options.parse(mount.options).flags & MS_REMOUNT:
-            raise SpecError(f"mounts[{i}].options", "remount is not supported: give the options to the mount itself")
+        options = mount_options.parse(mount.options)
+        if options.flags & MS_REMOUNT and (options.data or options.superblock):
+            what = ",".join((*options.superblock, *options.parameters))
+            why = f"remount changes what belongs to the mount, and {what!r} to its file system: give it where that is mounted"
+            raise SpecError(f"mounts[{i}].options", why)
         if ".." in mount.destination.split("/"):
             raise SpecError(f"mounts[{i}].destination", f"{mount.destination!r} contains '..': write the path without")
-    (_plain if trusted else _sandboxed)(spec)
+    if trusted:
+        _plain(spec)
+    else:
+        _sandboxed(spec, warnings)
 
 
 def _plain(spec: Spec) -> None:
@@ -53,12 +56,10 @@ def _plain(spec: Spec) -> None:
         raise SpecError("linux.uidMappings", "is for a new user namespace: the one that is joined by its path has its own")
 
 
-def _sandboxed(spec: Spec) -> None:
-    """What a sandbox does not allow."""
+def _sandboxed(spec: Spec, warnings: list[str]) -> None:
+    """What a sandbox does not allow, and what it does not do."""
     linux = spec.linux
     for i, namespace in enumerate(linux.namespaces):
-        if namespace.type == "time":
-            raise SpecError(f"linux.namespaces[{i}]", "time namespaces are not supported: leave it out")
         if namespace.type in ("mount", "pid", "user") and namespace.path:
             why = f"the sandbox needs a {namespace.type} namespace of its own, it cannot join one: leave the path out"
             raise SpecError(f"linux.namespaces[{i}].path", why)
@@ -71,26 +72,18 @@ def _sandboxed(spec: Spec) -> None:
                 why = "SCMP_ACT_NOTIFY is not supported: a process can have one listener, and that is the sandbox's own; use SCMP_ACT_ERRNO"
                 raise SpecError(f"linux.seccomp.syscalls[{i}].action", why)
     for i, mount in enumerate(spec.mounts):
-        bind = mount_options.parse(mount.options).bind
-        if mount.type == "proc" and not bind and [part for part in mount.destination.split("/") if part not in ("", ".")] != ["proc"]:
+        options = mount_options.parse(mount.options)
+        if options.propagation == MS_SHARED and (options.bind or mount.type == "bind"):
+            warnings.append(f"mounts[{i}].options: shared: what the container mounts below {mount.destination!r} stays in it all the same")
+        if mount.type == "proc" and not options.bind and [part for part in mount.destination.split("/") if part not in ("", ".")] != ["proc"]:
             why = f"what a procfs says of the host is kept back on /proc alone: mount it there, not on {mount.destination!r}"
             raise SpecError(f"mounts[{i}].destination", why)
-        if mount.uid_mappings and (mount.uid_mappings, mount.gid_mappings) != (linux.uid_mappings, linux.gid_mappings):
-            why = "binds are mapped as the container's user namespace is: give the same mapping, or none"
-            raise SpecError(f"mounts[{i}].uidMappings", why)
 
 
 def process(process: Process, at: str, warnings: list[str], *, trusted: bool = False) -> None:
     """The same for a process; `at` is what stands before the fields' names."""
-    rows = (
-        (process.selinux_label, "selinuxLabel", "SELinux labels are not supported: leave it out"),
-        (process.scheduler is not None, "scheduler", "is not supported: leave it out, or use linux.resources.cpu"),
-        (process.io_priority is not None, "ioPriority", "is not supported: leave it out, or use linux.resources.blockIO"),
-        (process.exec_cpu_affinity is not None, "execCPUAffinity", "is not supported: use linux.resources.cpu.cpus"),
-    )
-    for asked, field, reason in rows:
-        if asked:
-            raise SpecError(f"{at}.{field}", reason)
+    if process.selinux_label:
+        raise SpecError(f"{at}.selinuxLabel", "SELinux labels are not supported: leave it out")
     profile = process.apparmor_profile
     if profile and profile != "unconfined":
         if not _host_has_apparmor():

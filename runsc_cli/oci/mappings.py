@@ -96,12 +96,15 @@ def user_namespace_mappings(spec: Spec, euid: int, etc: str = "/etc", proc: str 
             gids = inside(gids, own.gids, "linux.gidMappings")
         alone = len(uids) == len(gids) == 1 and uids[0][1:] == (euid, 1) and gids[0][1:] == (os.getegid(), 1)
         mappings = Mappings(uids, gids, helper=euid != 0 and not alone)
-    elif euid == 0:
-        mappings = _of_root(etc, proc)
     else:
-        mappings = of_user(euid, etc)
+        mappings = default_mappings(euid, etc, proc)
     mappings.require(spec.process)
     return mappings
+
+
+def default_mappings(euid: int, etc: str = "/etc", proc: str = "/proc/self") -> Mappings:
+    """Those of a config that says nothing of ids."""
+    return _of_root(etc, proc) if euid == 0 else of_user(euid, etc)
 
 
 def _of_root(etc: str, proc: str) -> Mappings:

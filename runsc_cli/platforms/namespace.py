@@ -52,12 +52,6 @@ class Namespace(Platform):
             from runsc_cli.oci.mappings import user_namespace_mappings
 
             spaces.mappings = user_namespace_mappings(spec, os.geteuid(), own=self.creation.context.own_ids)
-        offsets = spec.linux.time_offsets
-        if offsets:
-            monotonic, boottime = (
-                (offsets[clock].secs, offsets[clock].nanosecs) if clock in offsets else (0, 0) for clock in ("monotonic", "boottime")
-            )
-            spaces.offsets = monotonic, boottime
         return spaces
 
     def filesystem(self, mount: SpecMount, options: MountOptions, made: int, field: str) -> list[Mount]:

@@ -10,7 +10,7 @@ import os
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from gofer import server
-from runsc_cli import launch, namespaces
+from runsc_cli import directory, launch, namespaces
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices
 from runsc_cli.control import SOCKET, ask
@@ -57,8 +57,8 @@ class Notify(Platform):
 
     def __init__(self, creation: Creation) -> None:
         super().__init__(creation)
-        self._born = 0
-        """The second of CLOCK_BOOTTIME at which the container's clocks begin."""
+        self._born: int | None = 0
+        """The second of CLOCK_BOOTTIME at which the container's clocks begin; None: a namespace that it joins says so."""
         self._gofer_pid = -1
         self._sentry_pid, self._sentry_sock = self._fork_sentry()
 
@@ -86,13 +86,15 @@ class Notify(Platform):
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.oci.mappings import user_namespace_mappings
 
-        flags = CLONE_NEWNS | CLONE_NEWTIME
+        time = spec.linux.namespace("time")
+        flags = CLONE_NEWNS | (CLONE_NEWTIME if time is None else 0)
         # "none": whatever network namespace the config names, or none: loopback and nothing else
         alone = self.creation.container.state.network == "none"
         spaces = Spaces(spec, flags | (CLONE_NEWNET if alone else 0), ("network",) if alone else ())
         spaces.mappings = user_namespace_mappings(spec, os.geteuid(), own=self.creation.context.own_ids)
-        self._born = int(clock_gettime(CLOCK_BOOTTIME))
-        spaces.offsets = (-int(clock_gettime(CLOCK_MONOTONIC)), 0), (-self._born, 0)
+        if time is None:  # its clocks begin with it, which hides how long the host is up
+            spaces.offsets = (-int(clock_gettime(CLOCK_MONOTONIC)), 0), (-int(clock_gettime(CLOCK_BOOTTIME)), 0)
+        self._born = None if "time" in spaces.joined else -spaces.offsets[1][0] if spaces.offsets is not None else 0
         return spaces
 
     def filesystem(self, mount: SpecMount, options: MountOptions, made: int, field: str) -> list[Mount]:
@@ -175,7 +177,7 @@ class Notify(Platform):
             "debug": creation.context.options["debug"],
             "record_missing": record_missing,
             "no_new_privs": spec.process.no_new_privileges,
-            "born": self._born,
+            "born": _boottime_of(self.creation.init) if self._born is None else self._born,
             "bounding": mask(caps.bounding) if caps else 0,
             "devices": [rule.plain() for rule in (*_terminals(), *devices.rules(resources.devices if resources else ()))],
             "init": creation.init,
@@ -306,6 +308,12 @@ def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     if not limit or limit < 0 or any(option.startswith("nr_inodes=") for option in data):
         return ()
     return (f"nr_inodes={max(_FEWEST_INODES, limit // _MEMORY_OF_AN_INODE)}",)
+
+
+def _boottime_of(pid: int) -> int:
+    """The second of our CLOCK_BOOTTIME that is zero in the time namespace of `pid`: a line a clock, its seconds, its nanoseconds."""
+    rows = (line.split() for line in directory.read(f"/proc/{pid}/timens_offsets").splitlines())
+    return -next((int(row[1]) for row in rows if row[0] == "boottime"), 0)
 
 
 def _is_our_network(spec: Spec) -> bool:

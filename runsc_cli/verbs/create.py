@@ -19,6 +19,10 @@ def run(options: Options, args: list[str], context: Context) -> int:
     creation = create(context, options, args[0])
     try:
         hand_over_console(creation, options)
+        if options["pidfd_socket"]:
+            from runsc_cli.console import send_pidfd
+
+            send_pidfd(options["pidfd_socket"], creation.init, "standard")
         if options["pid_file"]:
             pid_file.write(options["pid_file"], creation.init)
     except BaseException:

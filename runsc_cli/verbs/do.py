@@ -29,7 +29,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         creation = create_from(context, f"do-{os.getpid()}", view)
         container = creation.container
         try:
-            start_container(container, creation.warn)
+            start_container(container)
         except BaseException:
             creation.abort()
             raise

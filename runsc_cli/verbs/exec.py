@@ -20,6 +20,7 @@ from sentry.platform import signals
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runsc_cli.context import Context
+    from runsc_cli.exec_process import Kept
     from runsc_cli.oci.model import Process
     from runsc_cli.options import Options
     from runsc_cli.state import Container
@@ -35,9 +36,10 @@ def run(options: Options, args: list[str], context: Context) -> int:
         raise PyscError("cannot exec in a paused container (use --ignore-paused to override)")
     if status not in (CREATED, RUNNING, PAUSED):
         raise PyscError(f"cannot exec in a {status} container")
-    from runsc_cli.exec_process import of
+    from runsc_cli import exec_process
 
-    process = of(options, args[1:], container)
+    kept = exec_process.load(container)
+    process = exec_process.of(options, args[1:], kept, context.log.warning, trusted=named(container.state.platform).trusted)
     if process.terminal and options["detach"] and not options["console_socket"]:
         raise PyscError("cannot allocate tty if runc will detach without setting console socket")
     from runsc_cli.supervise import Signals, supervise
@@ -47,8 +49,10 @@ def run(options: Options, args: list[str], context: Context) -> int:
 
         rootless.join(container.state.init.pid)
     with Signals() as signals:  # before there is a process: a signal is then for it
-        execution = Execution(container, process, preserve_fds=launch.preserved_fds(options))
+        execution = Execution(container, process, preserve_fds=launch.preserved_fds(options), kept=kept)
         try:
+            if options["cgroup"]:
+                execution.cgroups = leaf.below(container.state.cgroups, options["cgroup"])
             master = execution.run()
             if master >= 0 and options["console_socket"]:
                 from runsc_cli.console import send_master
@@ -56,6 +60,10 @@ def run(options: Options, args: list[str], context: Context) -> int:
                 send_master(options["console_socket"], master, "/dev/pts/0")
                 os.close(master)
                 master = -1
+            if options["pidfd_socket"]:
+                from runsc_cli.console import send_pidfd
+
+                send_pidfd(options["pidfd_socket"], execution.stage.pid, "setns")
             if options["pid_file"]:
                 pid_file.write(options["pid_file"], execution.stage.pid)
         except BaseException as e:
@@ -73,7 +81,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
 class Execution:
     """One process more in a container: the stage and what it needs."""
 
-    __slots__ = ("_container", "_executable", "_init", "_preserve_fds", "_process", "stage")
+    __slots__ = ("_container", "_executable", "_init", "_kept", "_preserve_fds", "_process", "cgroups", "stage")
 
     def __init__(
         self,
@@ -83,13 +91,20 @@ class Execution:
         stdio: tuple[int, ...] = (0, 1, 2),
         preserve_fds: int = 0,
         executable: str = "",
+        kept: Kept | None = None,
     ) -> None:
-        """`stdio`: its descriptors 0-2, unless the process has a terminal. `executable`: what to execute instead of its args[0]."""
+        """`stdio`: its descriptors 0-2, unless the process has a terminal. `executable`: what to execute instead of its args[0].
+
+        `kept`: what the container's config says of all its processes.
+        """
         init = container.state.init
         assert init is not None
         self._container = container
         self._executable = executable
         self._process = process
+        self._kept = kept
+        self.cgroups = container.state.cgroups
+        """Those that it enters."""
         self._preserve_fds = preserve_fds
         try:
             self._init = init.open()
@@ -118,6 +133,11 @@ class Execution:
         launch.host_settings(stage.pid, process)
         p = Program()
         master = launch.terminal(p, process, console=False) if process.terminal else None
+        kept = self._kept
+        if kept is not None and (kept.personality or kept.memory_policy):
+            from runsc_cli import inherited
+
+            inherited.settings(p, kept.personality, kept.memory_policy)
         cwd = launch.limits(p, process)
         guard = named(state.platform).guard_more(self._container)
         guard.append(p)
@@ -143,8 +163,13 @@ class Execution:
     def _enter(self, init: int) -> None:
         """Join the namespaces of the container that are not ours, and become a process of its pid namespace."""
         flags = namespaces.foreign(init)
+        affinity = self._process.exec_cpu_affinity
+        if affinity is not None:
+            from runsc_cli import scheduling
+
+            scheduling.pin_before(self.stage.pid, affinity)
         p = Program()
-        born = leaf.enter(p, self._container.state.cgroups)
+        born = leaf.enter(p, self.cgroups)
         if born is not None:
             self.stage.fork(p, born)
             p = Program()
@@ -162,3 +187,5 @@ class Execution:
         p.call("prctl", PR_SET_NAME, b"pysc-init")
         p.call("setsid")
         self.stage.fork(p, clone)
+        if affinity is not None:
+            scheduling.pin_after(self.stage.pid, affinity)

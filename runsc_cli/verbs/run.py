@@ -21,9 +21,13 @@ def run(options: Options, args: list[str], context: Context) -> int:
         try:
             if options["detach"] or options["console_socket"]:
                 hand_over_console(creation, options)
+            if options["pidfd_socket"]:
+                from runsc_cli.console import send_pidfd
+
+                send_pidfd(options["pidfd_socket"], creation.init, "standard")
             if options["pid_file"]:
                 pid_file.write(options["pid_file"], creation.init)
-            start(container, creation.warn)
+            start(container)
         except BaseException:
             creation.abort()
             raise

@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 def run(options: Options, args: list[str], context: Context) -> int:
     with context.store().load(args[0]).lock() as container:
-        start(container, context.log.warning)
+        start(container)
     return 0

@@ -50,6 +50,11 @@ def run(options: Options, args: list[str], context: Context) -> int:
         if not container.state.cgroups:
             raise PyscError("the container has no cgroup: its limits cannot be changed")
         update(resources, container.state.cgroups)
+        if container.state.unit:
+            from runsc_cli.cgroups import hierarchy, systemd
+
+            with systemd.Systemd() as manager:
+                manager.change(container.state.unit, systemd.properties(resources, pure=hierarchy.find().pure))
     return 0
 
 

@@ -73,13 +73,6 @@ def test_a_passwd_that_is_none_holds_nobody_up(pysc: Pysc, bundle: Bundles, tmp_
     assert done.out == "/\n", done
 
 
-def test_systemd_is_not_asked_for_cgroups_and_that_is_said(pysc: Pysc, bundle: Bundles) -> None:
-    made = bundle(["true"], linux={"cgroupsPath": "system.slice:docker:box"})
-    done = pysc("--systemd-cgroup", "run", "-b", made, pysc.id)
-    assert done.code == 1
-    assert "--systemd-cgroup is not there yet: let the engine use the cgroupfs driver" in done.err
-
-
 @sandboxed
 @pytest.mark.parametrize(
     ("name", "value", "shown"),

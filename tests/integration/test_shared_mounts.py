@@ -39,6 +39,7 @@ def test_what_is_mounted_in_the_container_does_not_appear_on_the_host(pysc: Pysc
     argv = ["unshare", "-m", "sh", "-c", script, str(volume), *pysc.argv("run", "-b", made, pysc.id)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout == "2\n0\n", done
+    assert ("what the container mounts below '/tmp' stays in it all the same" in done.stderr) is (option == "rshared")
 
 
 @requires("mount", "nsenter")

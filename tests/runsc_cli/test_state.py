@@ -125,6 +125,19 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
     assert State.decode(dumps(loads(State("web").encode()) | {"later": 1})).id == "web"
 
 
+@pytest.mark.parametrize("name", State.__slots__)
+def test_what_an_earlier_version_did_not_write(name: str) -> None:
+    from sentry.platform.jsontext import dumps, loads
+
+    fields = loads(State("web").encode())
+    del fields[name]
+    if name in ("id", "phase", "cgroups", "init", "sentry", "gofer"):
+        with pytest.raises(ValueError, match=f"^{name} is missing$"):
+            State.decode(dumps(fields))
+    else:
+        assert getattr(State.decode(dumps(fields)), name) == getattr(State(""), name)
+
+
 def test_saving_needs_the_lock(store: Store) -> None:
     with store.create("web") as container:
         pass

@@ -1,0 +1,154 @@
+"""--systemd-cgroup: a container's cgroup as a scope of systemd's, org.freedesktop.systemd1(5), over D-Bus.
+
+linux.cgroupsPath is SLICE:PREFIX:NAME then, as runc reads it. systemd makes the cgroup, with our stage in it, and says where it is; there the
+driver for cgroupfs writes what systemd has no property for. What it has one for it is told, or it would write its own value at its next
+reload. jeepney, which speaks D-Bus, is an extra: it is imported by who asks for this driver alone.
+"""
+
+from __future__ import annotations
+
+from runsc_cli.cgroups.v2 import weight
+from runsc_cli.errors import PyscError, SpecError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from runsc_cli.oci.model import Resources
+
+    Property: TypeAlias = "tuple[str, tuple[str, Any]]"
+
+TIMEOUT = 30.0
+"""Seconds that systemd may take."""
+
+_BUS_NAME, _PATH, _MANAGER = "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
+_NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
+_UNLIMITED = (1 << 64) - 1
+
+
+def unit_of(cgroups_path: str, container_id: str) -> tuple[str, str]:
+    """(slice, unit) that cgroupsPath names. Raises SpecError."""
+    parts = cgroups_path.split(":") if cgroups_path else ["", "pysc", container_id]
+    if len(parts) != 3 or not parts[2] or any("/" in part for part in parts):
+        why = f'{cgroups_path!r} is no place for a scope: with --systemd-cgroup it is written "SLICE:PREFIX:NAME"'
+        raise SpecError("linux.cgroupsPath", why)
+    slice, prefix, name = parts
+    slice = slice or "system.slice"
+    stem = slice.removesuffix(".slice")
+    if stem == slice or (stem != "-" and (stem.startswith("-") or stem.endswith("-") or "--" in stem or not stem)):
+        raise SpecError("linux.cgroupsPath", f"{slice!r} is no slice: it ends with .slice, and - separates its parents")
+    return slice, f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+
+
+def properties(resources: Resources | None, *, pure: bool) -> list[Property]:
+    """The limits that systemd knows. `pure`: cgroup version 2."""
+    out: list[Property] = []
+    if resources is None:
+        return out
+    memory, cpu = resources.memory, resources.cpu
+    if memory is not None and memory.limit:
+        out.append(("MemoryMax" if pure else "MemoryLimit", ("t", _number(memory.limit))))
+    if cpu is not None and cpu.shares:
+        out.append(("CPUWeight", ("t", weight(cpu.shares))) if pure else ("CPUShares", ("t", cpu.shares)))
+    if cpu is not None and (cpu.quota or cpu.period):
+        quota, period = cpu.quota or -1, cpu.period or 100_000
+        # systemd keeps whole percents
+        per_second = _UNLIMITED if quota < 0 else -(-quota * 1_000_000 // period // 10_000) * 10_000
+        out.append(("CPUQuotaPerSecUSec", ("t", per_second)))
+    if resources.pids is not None and resources.pids.limit is not None:
+        out.append(("TasksMax", ("t", _number(resources.pids.limit))))
+    return out
+
+
+def _number(value: int) -> int:
+    return _UNLIMITED if value < 0 else value
+
+
+class Systemd:
+    """A connection to systemd: `with Systemd() as systemd: ...`. Raises PyscError."""
+
+    __slots__ = ("_connection", "_jeepney")
+
+    def __enter__(self) -> Systemd:  # noqa: PYI034  # typing.Self is imported by nobody on this path
+        try:
+            import jeepney
+            from jeepney.io.blocking import open_dbus_connection
+        except ImportError:
+            raise PyscError("--systemd-cgroup needs jeepney: pip install 'pysc[systemd]', or let the engine use the cgroupfs driver") from None
+        self._jeepney = jeepney
+        try:
+            self._connection = open_dbus_connection(bus="SYSTEM")
+        except (OSError, KeyError, ValueError) as error:
+            raise PyscError(f"--systemd-cgroup: connect to the system bus: {error}") from None
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._connection.close()
+
+    def _call(self, method: str, signature: str = "", body: tuple[Any, ...] = (), *, path: str = _PATH, interface: str = _MANAGER) -> Any:
+        address = self._jeepney.DBusAddress(path, bus_name=_BUS_NAME, interface=interface)
+        message = self._jeepney.new_method_call(address, method, signature, body)
+        try:
+            reply = self._connection.send_and_get_reply(message, timeout=TIMEOUT)
+        except (TimeoutError, OSError) as error:
+            raise PyscError(f"systemd: {method}: {error or 'no answer'}") from None
+        if reply.header.message_type == self._jeepney.MessageType.error:
+            fields = reply.header.fields
+            raise Refused(fields.get(self._jeepney.HeaderFields.error_name, ""), f"systemd: {method}: {', '.join(map(str, reply.body))}")
+        return reply.body[0] if reply.body else None
+
+    def start(self, slice: str, unit: str, pid: int, description: str, limits: list[Property]) -> str:
+        """Make the scope with process `pid` in it; returns its cgroup, from the hierarchy's root. Raises PyscError."""
+        names = ("MemoryAccounting", "CPUAccounting", "TasksAccounting")
+        wanted: list[Property] = [
+            ("Description", ("s", description)),
+            ("Slice", ("s", slice)),
+            ("PIDs", ("au", [pid])),
+            ("Delegate", ("b", True)),
+            ("DefaultDependencies", ("b", False)),
+            *((name, ("b", True)) for name in names),
+            *limits,
+        ]
+        rule = self._jeepney.MatchRule(type="signal", interface=_MANAGER, member="JobRemoved", path=_PATH)
+        address = self._jeepney.DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
+        self._connection.send_and_get_reply(self._jeepney.new_method_call(address, "AddMatch", "s", (rule.serialise(),)), timeout=TIMEOUT)
+        self._call("Subscribe")
+        with self._connection.filter(rule) as removed:
+            job = self._call("StartTransientUnit", "ssa(sv)a(sa(sv))", (unit, "replace", wanted, []))
+            while True:
+                try:
+                    _, path, name, result = self._connection.recv_until_filtered(removed, timeout=TIMEOUT).body
+                except (TimeoutError, OSError) as error:
+                    raise PyscError(f"systemd: start {unit}: {error or 'no answer'}") from None
+                if path == job:
+                    break
+        if result != "done":
+            raise PyscError(f"systemd: start {name}: {result}")
+        group: str = self._get(unit, "ControlGroup")
+        return group
+
+    def _get(self, unit: str, name: str) -> Any:
+        path = self._call("GetUnit", "s", (unit,))
+        interface = "org.freedesktop.DBus.Properties"
+        return self._call("Get", "ss", ("org.freedesktop.systemd1.Scope", name), path=path, interface=interface)[1]
+
+    def change(self, unit: str, limits: list[Property]) -> None:
+        """Other limits, until the unit ends. Raises PyscError."""
+        self._call("SetUnitProperties", "sba(sv)", (unit, True, limits))
+
+    def stop(self, unit: str) -> None:
+        """End it; that there is none is no error. Raises PyscError."""
+        for method, signature, body in (("StopUnit", "ss", (unit, "replace")), ("ResetFailedUnit", "s", (unit,))):
+            try:
+                self._call(method, signature, body)
+            except Refused as error:
+                if error.name != _NO_SUCH_UNIT:
+                    raise
+
+
+class Refused(PyscError):
+    """systemd's answer is an error; `name` is D-Bus's word for it."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name

@@ -1,0 +1,68 @@
+"""pysc doctor: what this host has, what is missing, and what each platform will do here. Exit code 1 where no container can be started."""
+
+from __future__ import annotations
+
+import os
+
+from runsc_cli import host
+from runsc_cli.verbs.features import features
+from runsc_cli.version import VERSION
+from sentry.platform.jsontext import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from runsc_cli.context import Context
+    from runsc_cli.host import Finding
+    from runsc_cli.options import Options
+
+
+def run(options: Options, args: list[str], context: Context) -> int:
+    found = host.findings()
+    platforms = what_they_do(found)
+    if options["format"] == "json":
+        value: dict[str, Any] = {
+            "version": VERSION,
+            "kernel": os.uname().release,
+            "platforms": platforms,
+            "findings": [finding.plain() for finding in found],
+            "features": features(),
+        }
+        print(dumps(value, indent="  "))
+    else:
+        print(table(found, platforms), end="")
+    return 0 if platforms["notify"]["works"] else 1
+
+
+def what_they_do(found: list[Finding]) -> dict[str, dict[str, Any]]:
+    """Of each platform: whether containers start with it here, and with what less."""
+    lacking = [each.name for each in found if each.required and not each.ok]
+    less = list(dict.fromkeys(f"{each.name}: {each.without}" for each in found if not each.ok and not each.required and each.without))
+    notify: dict[str, Any] = {"works": not lacking}
+    if lacking:
+        notify["missing"] = lacking
+    notify["without"] = less
+    return {
+        "notify": notify,
+        "ptrace": {"works": False, "missing": ["it is not built yet"]},
+    }
+
+
+def table(found: list[Finding], platforms: dict[str, dict[str, Any]]) -> str:
+    """Groups of rows: whether it is there, its name, and what was seen or what happens without it."""
+    width = max(len(each.name) for each in found) + 2
+    lines = []
+    group = ""
+    for each in found:
+        if each.group != group:
+            group = each.group
+            lines.append(f"{group}:")
+        state = "yes" if each.ok else "NO" if each.required else "no"
+        text = each.detail if each.ok else "; ".join(filter(None, (each.detail, each.without)))
+        lines.append(f"  {state:<4} {each.name:<{width}} {text}".rstrip())
+    lines.append("platforms:")
+    for name, facts in platforms.items():
+        why = "" if facts["works"] else f"missing: {', '.join(facts['missing'])}"
+        lines.append(f"  {'yes' if facts['works'] else 'no':<4} {name:<{width}} {why}".rstrip())
+    return "\n".join(lines) + "\n"
