@@ -17,7 +17,7 @@ from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, s
 from runsc_cli.platforms.choice import choose, named
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
-from runsc_cli.state import CREATED, FIFO, HOOKS_FILE, RUNNING, STOPPED
+from runsc_cli.state import CREATED, CREATING, FIFO, HOOKS_FILE, RUNNING, STOPPED
 from runsc_cli.teardown import destroy
 from sentry.abi import CLONE_NEWNS
 from sentry.platform import signals, wire
@@ -247,7 +247,7 @@ class Creation:
             state = self.container.state
             profile = seccomp.prepare(spec.linux.seccomp, process, self.container.dir, state.profile, state.network)
         launch.identity(p, process, profile)
-        launch.execute(p, path, process, preserve_fds, fifo, init=init, profile=profile)
+        listener = launch.execute(p, path, process, preserve_fds, fifo, init=init, profile=profile)
         stage.send(p)
         os.close(self.mntns)
         if master is not None:
@@ -258,6 +258,14 @@ class Creation:
         cwd.check(results)
         guard.take(stage, results)
         stage.proceed()
+        if listener is not None:
+            from runsc_cli import seccomp_agent
+
+            assert spec.linux.seccomp is not None
+            seccomp_agent.keep(spec.linux.seccomp, self.container)
+            given = launch.give_listener(stage, stage.answer()[listener.index])
+            seccomp_agent.send(self.container, CREATING, stage.pid, given)
+            stage.proceed()
         stage.answer()
         self.platform.settle()
         stage.proceed()

@@ -15,14 +15,19 @@ from runsc_cli.errors import PyscError, quote, strerror
 from runsc_cli.rlimits import NUMBERS as RLIMITS
 from runsc_cli.stage.program import ErrorText, FilterProgram, Passed, Program, Result, Stage, StageError
 from sentry.abi import (
+    AT_EMPTY_PATH,
     AT_FDCWD,
     CAP_SYS_ADMIN,
-    MS_BIND,
+    MOVE_MOUNT_F_EMPTY_PATH,
+    MOVE_MOUNT_T_EMPTY_PATH,
     O_CLOEXEC,
     O_CREAT,
     O_DIRECTORY,
     O_NOCTTY,
+    O_NOFOLLOW,
     O_PATH,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAP_AMBIENT_RAISE,
@@ -165,10 +170,13 @@ def terminal(p: Program, process: Process, console: bool, control: bool = True) 
     if size is not None:  # before the workload looks at it, and without a SIGWINCH
         p.call("ioctl", slave, _TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0), what="consoleSize")
     p.call("fchown", slave, process.user.uid, -1, what="own the terminal", may_fail=True)
-    if console:  # the first terminal of a new devpts instance is number 0
-        made = p.call("openat", AT_FDCWD, b"/dev/console", O_CREAT | O_CLOEXEC, 0o600, what="/dev/console")
+    if console:  # by descriptors: the names are the image's, and with a volume somebody else's as well (CVE-2025-52565)
+        what = "mount the terminal on /dev/console"
+        made = p.call("openat", AT_FDCWD, b"/dev/console", O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | os.O_NONBLOCK, 0o600, what=what)
+        tree = p.call("open_tree", slave, b"", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH, what=what)
+        p.call("move_mount", tree, b"", made, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH, what=what)
+        p.call("close", tree)
         p.call("close", made)
-        p.call("mount", b"/dev/pts/0", b"/dev/console", 0, MS_BIND, 0, what="mount the terminal on /dev/console")
     if control:
         p.call("ioctl", slave, _TIOCSCTTY, 0, what="controlling terminal")
     for fd in range(3):
@@ -312,14 +320,18 @@ def identity(p: Program, process: Process, profile: Profile | None = None) -> No
 
 def execute(
     p: Program, path: bytes, process: Process, preserve_fds: int, start: int, *, init: bool = False, profile: Profile | None = None
-) -> None:
+) -> Result | None:
     """Wait until one byte comes through the FIFO `start` (-1: do not wait), then become the workload.
 
-    `profile`, the filter of the config, comes last: whatever it denies, we have done all but at most capset(2).
+    `profile`, the filter of the config, comes last: whatever it denies, we have done all but at most capset(2). One with a listener,
+    which is returned, comes before the wait, so that `create` can give it away: its agent answers for what is left to be done.
     Only descriptors 0-2 and `preserve_fds` more go along. If execve(2) fails, say so on stderr: exit code 255, as runc.
     `init`: the workload is a child of the first process, in a session of its own; as pid 1 it would be deaf to ^C and to kill(1).
     """
     p.call("close_range", 3 + preserve_fds, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
+    listener = None
+    if profile is not None and profile[0] & SECCOMP_FILTER_FLAG_NEW_LISTENER:
+        listener = _install(p, process, profile)
     if start >= 0:
         p.call("getpid", answer=True)
         p.call("read", Passed(start), bytes(8), 1, what="wait for start")
@@ -330,11 +342,8 @@ def execute(
         p.call("setsid")
         if process.terminal:
             p.call("ioctl", 0, _TIOCSCTTY, 0, what="controlling terminal")
-    if profile is not None:
-        flags, bpf = profile
-        p.call("seccomp", SECCOMP_SET_MODE_FILTER, flags, FilterProgram(bpf), what="linux.seccomp")
-        if not process.no_new_privileges and not may_filter(process):
-            _capset(p, process)
+    if profile is not None and listener is None:
+        _install(p, process, profile)
     argv = [os.fsencode(a) for a in process.args]
     envp = [os.fsencode(e) for e in process.env]
     failed = p.call("execve", path, argv, envp, what=f"exec {os.fsdecode(path)}", may_fail=start >= 0)
@@ -343,6 +352,19 @@ def execute(
         p.call("write", 2, text, len(text), may_fail=True)
         p.call("write", 2, ErrorText(failed), ErrorText(failed, length=True), may_fail=True)
         p.call("exit_group", 255)
+    return listener
+
+
+def _install(p: Program, process: Process, profile: Profile) -> Result:
+    """The config's filter, and what of the capabilities was there for it alone. With a listener, which is returned, stop to answer."""
+    flags, bpf = profile
+    listening = bool(flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+    listener = p.call("seccomp", SECCOMP_SET_MODE_FILTER, flags, FilterProgram(bpf), what="linux.seccomp", answer=listening)
+    if not process.no_new_privileges and not may_filter(process):
+        _capset(p, process)
+    if listening:
+        p.call("close", listener)
+    return listener
 
 
 def give_listener(stage: Stage, number: int) -> int:

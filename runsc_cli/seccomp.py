@@ -13,7 +13,9 @@ rules decides that both hold, it is the stricter one.
 SCMP_ACT_TRACE is weaker to the kernel than the notification of the sentry, which would then decide alone. So for a call that the
 sandbox mediates it is what it is without a tracer: ENOSYS.
 
-Left out: other architectures, which the sandbox's filter ends; SCMP_ACT_NOTIFY, for a process has one listener, and that is the sentry's.
+SCMP_ACT_NOTIFY is for containers without a sentry: a process has one listener. seccomp_agent.py gives it away.
+
+Left out: other architectures, which the sandbox's filter ends.
 """
 
 from __future__ import annotations
@@ -24,7 +26,12 @@ from errno import ENOSYS, EPERM
 from runsc_cli.errors import PyscError, SpecError
 from runsc_cli.launch import may_filter
 from runsc_cli.state import SECCOMP_FILE
-from sentry.abi import SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW
+from sentry.abi import (
+    SECCOMP_FILTER_FLAG_LOG,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+)
 from sentry.platform import bpf, filter_cache
 from sentry.platform.jsontext import dumps
 from sentry.syscalls import numbers
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
 MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 _U64 = 0xFFFFFFFFFFFFFFFF
 _FLAGS = {"SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW}
-"""The others mean nothing here: TSYNC for a single thread, WAIT_KILLABLE_RECV without a listener."""
+"""TSYNC means nothing for a single thread; WAIT_KILLABLE_RECV is for a filter with a listener."""
 
 _ACTIONS = {
     "SCMP_ACT_KILL": bpf.RET_KILL_THREAD,
@@ -50,6 +57,7 @@ _ACTIONS = {
     "SCMP_ACT_TRACE": bpf.RET_TRACE,
     "SCMP_ACT_ALLOW": bpf.RET_ALLOW,
     "SCMP_ACT_LOG": bpf.RET_LOG,
+    "SCMP_ACT_NOTIFY": bpf.RET_USER_NOTIF,
 }
 _WITH_DATA = (bpf.RET_ERRNO, bpf.RET_TRACE)
 _PERMISSIVE = (bpf.RET_ALLOW, bpf.RET_LOG)
@@ -58,13 +66,18 @@ _PERMISSIVE = (bpf.RET_ALLOW, bpf.RET_LOG)
 def prepare(seccomp: Seccomp, process: Process, container: str, profile: str = "standard", network: str = "none") -> Profile:
     """The filter of a config, compiled or from the cache beside the directory `container`, where it is kept. Raises SpecError.
 
-    `profile` and `network` are those of the sandbox.
+    `profile` and `network` are those of the sandbox, where there is one.
     """
+    notifying = [rule for rule in seccomp.syscalls if rule.action == "SCMP_ACT_NOTIFY"]
+    if any("write" in rule.names for rule in notifying):
+        raise SpecError("linux.seccomp", "SCMP_ACT_NOTIFY cannot be used for write: with it the listener is reported")
+    if notifying and not seccomp.listener_path:
+        raise SpecError("linux.seccomp.listenerPath", "is missing: SCMP_ACT_NOTIFY needs somebody who listens")
     lasting = not process.no_new_privileges and not may_filter(process)
     asked = f"{dumps(seccomp.plain())} {lasting}"
     sources = [__file__, bpf.__file__, numbers.__file__]
     mediated: frozenset[int] = frozenset()
-    if "SCMP_ACT_TRACE" in asked:
+    if profile and "SCMP_ACT_TRACE" in asked:
         from sentry.platform.filter import notified
 
         mediated = notified(profile, network)
@@ -76,6 +89,10 @@ def prepare(seccomp: Seccomp, process: Process, container: str, profile: str = "
     flags = 0
     for name in seccomp.flags:
         flags |= _FLAGS.get(name, 0)
+    if notifying:
+        flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER
+        if "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" in seccomp.flags:
+            flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
     fd = os.open(f"{container}/{SECCOMP_FILE}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:  # flags in four bytes, then struct sock_filter[]
         os.write(fd, flags.to_bytes(4, "little") + program)

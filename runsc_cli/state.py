@@ -207,8 +207,11 @@ class Container:
             "rootfs": state.rootfs,
             "created": state.created,
         }
-        if state.annotations:
-            fields["annotations"] = state.annotations
+        annotations = state.annotations
+        if state.platform == "namespace":  # no sandbox: whoever looks is to see it
+            annotations = {**annotations, "dev.pysc.platform": state.platform}
+        if annotations:
+            fields["annotations"] = annotations
         fields["owner"] = ""
         return fields
 

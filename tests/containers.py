@@ -149,7 +149,7 @@ class Pysc:
     def argv(self, *words: object) -> list[str]:
         """The command line, for those who start it by themselves."""
         self._words.update(filter(None, map(str, words)))
-        globals = ["--root", str(self.root), "--platform", self.platform]
+        globals = ["--root", str(self.root), *(["--platform", self.platform] if self.platform else [])]
         return [sys.executable, "-P", "-m", "runsc_cli.main", *globals, *map(str, words)]
 
     def __call__(

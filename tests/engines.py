@@ -45,9 +45,9 @@ DEADLINE = 90.0
 _PREPARE = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
 
 
-def pysc_binary() -> str:
+def pysc_binary(name: str = "pysc") -> str:
     """The command as it is installed: engines call it without PATH, from their own working directory."""
-    return str(Path(sys.executable).with_name("pysc"))
+    return str(Path(sys.executable).with_name(name))
 
 
 class Daemon:
@@ -212,6 +212,7 @@ class Docker:
 
     def __init__(self, containerd: Containerd, directory: Path, *options: str) -> None:
         self.directory = directory
+        self.runtime = "pysc"
         self._containerd = containerd
         self._client = next(path for path in ("/usr/bin/docker", shutil.which("docker")) if path and os.path.exists(path))
         config = directory / "daemon.json"
@@ -219,7 +220,7 @@ class Docker:
         argv = [
             "dockerd", "--config-file", str(config), "--containerd", containerd.socket, "--data-root", f"{directory}/data",
             "--exec-root", f"{directory}/exec", "--pidfile", f"{directory}/pid", "--host", self.host, "--userland-proxy=false",
-            "--add-runtime", f"pysc={pysc_binary()}", *options,
+            "--add-runtime", f"pysc={pysc_binary()}", "--add-runtime", f"pysc-trusted={pysc_binary('pysc-trusted')}", *options,
         ]  # fmt: skip
         self.daemon = Daemon(containerd.inside(*argv), "API listen on", directory)
         with tarfile.open(directory / "root.tar", "w") as tar:
@@ -233,7 +234,7 @@ class Docker:
     def argv(self, *words: object) -> list[str]:
         line = [str(word) for word in words]
         if line[0] in ("run", "create"):
-            line[1:1] = ["--runtime", "pysc"]
+            line[1:1] = ["--runtime", self.runtime]
         return [self._client, "--host", self.host, *line]
 
     def __call__(self, *words: object, check: bool = False, input: str = "") -> Done:

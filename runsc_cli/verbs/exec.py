@@ -147,7 +147,7 @@ class Execution:
 
             profile = seccomp.of(self._container.dir)
         launch.identity(p, process, profile)
-        launch.execute(p, path, process, self._preserve_fds, -1, profile=profile)
+        listener = launch.execute(p, path, process, self._preserve_fds, -1, profile=profile)
         stage.send(p)
         console = -1
         if master is not None:
@@ -157,6 +157,12 @@ class Execution:
         cwd.check(results)
         guard.take(stage, results)
         stage.proceed()
+        if listener is not None:
+            from runsc_cli import seccomp_agent
+
+            given = launch.give_listener(stage, stage.answer()[listener.index])
+            seccomp_agent.send(self._container, RUNNING, stage.pid, given)
+            stage.proceed()
         stage.executed()
         return console
 
