@@ -22,6 +22,7 @@ _EXAMPLES = (
     "pysc spec --bundle ./bundle -- /bin/echo hello",
     "pysc run --bundle ./bundle greeter",
     "pysc --root /run/web list",
+    "pysc --platform namespace run --bundle ./bundle trusted",
 )
 
 

@@ -152,8 +152,8 @@ GLOBAL = (
     Option("log-format", STRING, "format of the log", default="text", choices=("text", "json"),
            refusal="invalid log-format: {}"),
     Option("debug", FLAG, "log more, and show the traceback of an internal error"),
-    Option("platform", STRING, "how system calls are intercepted; namespace: not at all, for workloads "
-           "that are trusted", choices=("notify", "ptrace", "namespace")),
+    Option("platform", STRING, "how system calls are intercepted; namespace: not at all, as with runc, for "
+           "workloads that are trusted (the default of pysc-trusted)", choices=("notify", "ptrace", "namespace")),
     Option("network", STRING, "whose network stack the container has", choices=("sandbox", "host", "none")),
     Option("profile", STRING, "strict mediates also what only reads names: stat, access, readlink",
            choices=("standard", "strict")),

@@ -54,6 +54,9 @@ def _plain(spec: Spec) -> None:
         raise SpecError("linux.uidMappings", "is missing: a new user namespace needs mappings")
     if user is not None and user.path and linux.uid_mappings:
         raise SpecError("linux.uidMappings", "is for a new user namespace: the one that is joined by its path has its own")
+    for i, each in enumerate(spec.mounts):
+        if each.uid_mappings or mount_options.parse(each.options).idmap:
+            raise SpecError(f"mounts[{i}].options", "idmapped mounts are not supported on the platform namespace: leave the mapping out")
 
 
 def _sandboxed(spec: Spec, warnings: list[str]) -> None:

@@ -12,6 +12,7 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,8 +82,8 @@ def test_who_chooses(pysc: Pysc, bundle: Bundles, tmp_path: Path, how: str) -> N
     annotated = {"annotation": "namespace", "option beats annotation": "namespace", "annotation beats name": "notify"}.get(how)
     annotations = {"dev.pysc.platform": annotated} if annotated else {}
     made = bundle(["grep", "^Seccomp:", "/proc/self/status"], annotations=annotations)
-    (tmp_path / "pysc-trusted").symlink_to(shutil.which("pysc", path=os.path.dirname(os.sys.executable)) or "")
-    binary = str(tmp_path / "pysc-trusted") if "name" in how else shutil.which("pysc", path=os.path.dirname(os.sys.executable))
+    (tmp_path / "pysc-trusted").symlink_to(shutil.which("pysc", path=os.path.dirname(sys.executable)) or "")
+    binary = str(tmp_path / "pysc-trusted") if "name" in how else shutil.which("pysc", path=os.path.dirname(sys.executable))
     option = ["--platform", "notify"] if "option" in how else []
     pysc.argv(pysc.id)
     done = subprocess.run(
@@ -156,6 +157,14 @@ def test_a_mount_namespace_is_needed(pysc: Pysc, bundle: Bundles) -> None:
     del made.config["hostname"]
     made.write()
     assert "linux.namespaces: has to have a new one of type" in pysc("run", "-b", made, pysc.id).err
+
+
+def test_idmapped_mounts_are_refused(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    made = bundle(["true"])
+    mapped = {"uidMappings": _ids(), "gidMappings": _ids()}
+    made.config["mounts"].append({"destination": "/mnt", "type": "bind", "source": str(tmp_path), "options": ["bind"], **mapped})
+    made.write()
+    assert f"mounts[{len(made.config['mounts']) - 1}].options: idmapped mounts are not supported" in pysc("run", "-b", made, pysc.id).err
 
 
 def test_a_time_namespace_has_its_offsets(pysc: Pysc, bundle: Bundles) -> None:
@@ -316,3 +325,32 @@ def test_the_default_config_is_runcs(pysc: Pysc) -> None:
     assert default_spec()["linux"]["namespaces"]
     done = pysc("--profile", "strict", "run", pysc.id, cwd=pysc.root.parent)
     assert done.code == 1
+
+
+_SHOW_MODULES = """
+import sys
+from runsc_cli.main import main
+code = main(sys.argv[1:])
+print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("sentry", "gofer", "click", "json", "subprocess")), file=sys.stderr)
+sys.exit(code)
+"""
+_SHARED = {
+    "sentry",
+    "sentry.abi",
+    "sentry.devices",
+    "sentry.syscalls",
+    "sentry.syscalls.numbers",
+    "sentry.platform",
+    "gofer",
+    "gofer.mounts",
+    "gofer.tree",
+} | {f"sentry.platform.{name}" for name in ("_native", "_native.lib", "confine", "jsontext", "signals", "wire")}
+"""Of the packages of sentry and gofer: what touches the kernel's interfaces, and the mount tree."""
+
+
+def test_nothing_of_the_sentry_is_imported(pysc: Pysc, bundle: Bundles) -> None:
+    pysc.argv(pysc.id)
+    made = bundle(["true"])
+    argv = [sys.executable, "-c", _SHOW_MODULES, "--root", str(pysc.root), "--platform", "namespace", "run", "-b", str(made), pysc.id]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    assert set(done.stderr.split()) <= _SHARED | {"gofer.builder"}, done.stderr
