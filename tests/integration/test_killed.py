@@ -53,6 +53,11 @@ CASES = [
     *(("delete", *case) for case in RUNNING),
     *(("delete --force", *case) for case in RUNNING),
 ]
+TRUSTED = [
+    *((verb, "cli", "cli") for verb in ("create", "create --ignore-cgroups", "run", "start", "exec", "kill", "delete", "delete --force")),
+    *((verb, "cli", "init") for verb in ("start", "exec", "kill", "delete --force")),
+]
+"""Without a sandbox: there are only the command and its container."""
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +68,8 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def steps() -> dict[tuple[str, str], list[list[str]]]:
-    """(verb, whose) -> the steps that there are when nobody is killed."""
+def steps() -> dict[tuple[str, str, str], list[list[str]]]:
+    """(platform, verb, whose) -> the steps that there are when nobody is killed."""
     return {}
 
 
@@ -216,11 +221,15 @@ def sample(steps: list[list[str]], clock: str, whole: bool) -> list[int]:
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(("verb", "clock", "victim"), CASES)
+@pytest.mark.parametrize(
+    ("platform", "verb", "clock", "victim"),
+    [*(("notify", *case) for case in CASES), *(("namespace", *case) for case in TRUSTED)],
+    indirect=["platform"],
+)
 def test_whoever_is_killed_at_whatever_step_nothing_is_left(
     request: pytest.FixtureRequest,
     killer: Path,
-    steps: dict[tuple[str, str], list[list[str]]],
+    steps: dict[tuple[str, str, str], list[list[str]]],
     pysc: Pysc,
     bundle: Bundles,
     tmp_path: Path,
@@ -230,10 +239,10 @@ def test_whoever_is_killed_at_whatever_step_nothing_is_left(
 ) -> None:
     made = bundle(["true"] if verb == "run" else ["sleep", "1000"])
     scene = Scene(killer, pysc, made, tmp_path, verb, clock, victim)
-    if (verb, clock) not in steps:
-        steps[verb, clock], wrong = scene.attempt(0)
+    if (pysc.platform, verb, clock) not in steps:
+        steps[pysc.platform, verb, clock], wrong = scene.attempt(0)
         assert not wrong
-    possible = [step for step in steps[verb, clock] if victim not in FAMILY or victim in step]
+    possible = [step for step in steps[pysc.platform, verb, clock] if victim not in FAMILY or victim in step]
     numbers = sample(possible, clock, request.config.getoption("--every-step"))
     failures = []
     for number in numbers:
