@@ -76,7 +76,7 @@ class Cgroup:
         if step.hierarchy not in self.paths:
             if device_rule:
                 return
-            why = f"no permission to make a {step.hierarchy or 'version 2'} cgroup: run as root, or leave the limit out"
+            why = f"no permission to make a {step.hierarchy or 'version 2'} cgroup: run as root, have it delegated to you, or leave the limit out"
             raise SpecError(step.field, why)
         try:
             step.execute(self.paths[step.hierarchy])

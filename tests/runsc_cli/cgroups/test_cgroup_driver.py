@@ -435,7 +435,7 @@ def test_a_user_gets_no_cgroup_and_no_error(v1: Hierarchies) -> None:
 
 
 def test_a_user_who_asks_for_a_limit_or_a_place_gets_an_error(v1: Hierarchies, place: str) -> None:
-    why = "no permission to make a pids cgroup: run as root, or leave the limit out"
+    why = "no permission to make a pids cgroup: run as root, have it delegated to you, or leave the limit out"
     assert other("", "5", "65534", "auto") == f"linux.resources.pids.limit: {why}"
     assert other(place, "", "65534", "auto").endswith(f"{place}: permission denied")
     assert other("", "", "65534", "false").endswith("web: permission denied")

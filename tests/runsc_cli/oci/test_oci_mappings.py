@@ -84,6 +84,13 @@ def test_lines_that_say_nothing(make: Make, line: str) -> None:
 def test_inside_a_user_namespace_that_has_no_such_ids(make: Make) -> None:
     found = make(map="0 1000 1\n1 100000 65536\n", subuid="root:500000:65536\n")
     assert found.uids == found.gids == [(0, 0, 1), (1, 1, 65536)]
+    assert found.identity
+    assert found.warnings == ()
+
+
+def test_inside_a_user_namespace_whose_root_is_root(make: Make) -> None:
+    found = make(map="0 0 65536\n", subuid="root:500000:65536\n")
+    assert found.uids == found.gids == [(0, 0, 65536)]
     assert found.warnings == (
         "no uids are left for the container: its uids are those of pysc's own user namespace",
         "no gids are left for the container: its gids are those of pysc's own user namespace",

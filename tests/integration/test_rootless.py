@@ -1,0 +1,164 @@
+"""An ordinary user: `pysc do`, run, exec and the rest, with subordinate ids and with a single one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pexpect
+import pytest
+from containers import make_busybox_root, merge, requires
+from user import GID, SUBORDINATE, UID, User
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else"),
+    requires("busybox", "unshare", "nsenter", "setpriv", "newuidmap"),
+]
+
+
+@pytest.fixture(scope="module", params=[65536, 0], ids=["subordinate", "single"])
+def each_user(request: pytest.FixtureRequest) -> Iterator[User]:
+    user = User(request.param)
+    yield user
+    user.stop()
+
+
+@pytest.fixture
+def user(each_user: User) -> Iterator[User]:
+    """It has no containers before and after a test."""
+    yield each_user
+    for id in each_user("pysc", "list", "-q").out.split():
+        each_user("pysc", "delete", "--force", id)
+
+
+@pytest.fixture(scope="module")
+def subordinate() -> Iterator[User]:
+    user = User(65536)
+    yield user
+    user.stop()
+
+
+def bundle(user: User, *args: str, **changes: Any) -> Path:
+    """A bundle of the user's, with the config that `pysc spec` writes for it."""
+    path = user.home / f"bundle{len(os.listdir(user.home))}"
+    path.mkdir()
+    make_busybox_root(path / "rootfs")
+    user.give([path, *path.rglob("*")])
+    user("pysc", "spec", "--bundle", path, "--", *args, check=True)
+    config = path / "config.json"
+    config.write_text(json.dumps(merge(json.loads(config.read_text()), {"root": {"readonly": False}, **changes})))
+    return path
+
+
+def test_do(user: User) -> None:
+    done = user("pysc", "do", "--", "sh", "-c", "id -u; cat /proc/self/uid_map; ip link 2>/dev/null | grep -c eth; echo text > new; cat new")
+    lines = done.out.splitlines()
+    assert (lines[0], lines[1].split()) == ("0", ["0", "0", "1"]), done
+    assert lines[-2:] == ["0", "text"]
+    assert not (user.home / "new").exists()  # the overlay is thrown away
+
+
+def test_do_keeps_what_is_asked_for_as_the_users_own(user: User) -> None:
+    user("pysc", "do", "--keep", "--", "sh", "-c", "echo text > kept; chmod 640 kept", check=True)
+    facts = (user.home / "kept").stat()
+    assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o777) == (UID, GID, 0o640)
+    (user.home / "kept").unlink()
+
+
+def test_do_shows_no_more_than_root_sees(user: User) -> None:
+    done = user("pysc", "do", "--", "sh", "-c", "cat /etc/shadow; ls /home /root/.ssh; kill -0 1 && echo own init; echo $?")
+    assert "shadow: Permission denied" in done.err
+    assert done.out.startswith("own init\n"), done
+
+
+def test_run(user: User) -> None:
+    path = bundle(user, "sh", "-c", "id -u; id -g; grep -E 'Seccomp_filters|CapEff' /proc/self/status; touch /new; stat -c %u /new; exit 7")
+    done = user("pysc", "run", "--bundle", path, "box")
+    assert (done.code, done.out.split()[:2], done.out.split()[-1]) == (7, ["0", "0"], "0"), done
+    assert "Seccomp_filters:\t1" in done.out
+    assert (path / "rootfs" / "new").stat().st_uid == UID
+
+
+def test_a_config_with_mappings_of_its_own(user: User) -> None:
+    """`pysc spec --rootless`, as runc writes it: the container's root is the user, by the number that the host knows."""
+    path = bundle(user, "true")
+    (path / "config.json").unlink()
+    user("pysc", "spec", "--rootless", "--bundle", path, "--", "sh", "-c", "id -u; cat /proc/self/uid_map", check=True)
+    config = json.loads((path / "config.json").read_text())
+    assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": UID, "size": 1}]
+    assert user("pysc", "run", "--bundle", path, "box").out.split() == ["0", "0", "0", "1"]
+    config["linux"]["uidMappings"][0]["hostID"] = UID + 1
+    (path / "config.json").write_text(json.dumps(config))
+    refused = user("pysc", "run", "--bundle", path, "box")
+    assert f"linux.uidMappings: {UID + 1} and the next 0 ids are not all yours" in refused.err, refused
+
+
+def test_exec_and_the_life_of_a_container(user: User) -> None:
+    path = bundle(user, "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done")
+    null = subprocess.DEVNULL  # the container keeps what it is given
+    create = user.argv("pysc", "create", "--bundle", path, "box")
+    subprocess.run(create, stdin=null, stdout=null, stderr=null, check=True, timeout=60)
+    assert json.loads(user("pysc", "state", "box").out)["status"] == "created"
+    user("pysc", "start", "box", check=True)
+    done = user("pysc", "exec", "--cwd", "/tmp", "--env", "A=b", "box", "sh", "-c", "pwd; id -u; echo $A; touch /x; exit 4")
+    assert (done.out, done.code) == ("/tmp\n0\nb\n", 4), done
+    assert (path / "rootfs" / "x").stat().st_uid == UID
+    assert "box" in user("pysc", "list").out
+    argv = user.argv("pysc", "exec", "-t", "box", "sh", "-c", "tty; read line; echo got $line; exit 6")
+    child = pexpect.spawn(argv[0], argv[1:], timeout=60)
+    child.expect("/dev/pts/0")
+    child.sendline("word")
+    child.expect("got word")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 6
+    user("pysc", "kill", "box", "TERM", check=True)
+    while json.loads(user("pysc", "state", "box").out)["status"] != "stopped":
+        pass
+    user("pysc", "delete", "box", check=True)
+    assert user("pysc", "list", "-q").out == ""
+
+
+def test_subordinate_ids(subordinate: User) -> None:
+    script = "chown 5:6 /etc/passwd; su -s /bin/sh nobody -c 'id -u; touch /tmp/x'; stat -c %u:%g /etc/passwd /tmp/x"
+    caps = {kind: ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE"] for kind in ("bounding", "effective", "permitted")}
+    path = bundle(subordinate, "sh", "-c", script, process={"capabilities": caps})
+    done = subordinate("pysc", "run", "--bundle", path, "box")
+    assert done.out == "65534\n5:6\n65534:65534\n", done
+    assert (path / "rootfs/etc/passwd").stat().st_uid == SUBORDINATE + 4
+    assert (path / "rootfs/tmp/x").stat().st_uid == SUBORDINATE + 65533
+
+
+def test_a_process_with_another_id(subordinate: User) -> None:
+    user = {"uid": 1000, "gid": 7, "additionalGids": [9]}
+    path = bundle(subordinate, "sh", "-c", "id -u; id -G; cat /etc/passwd > /dev/null && echo read", process={"user": user})
+    assert subordinate("pysc", "run", "--bundle", path, "box").out == "1000\n7 9\nread\n"
+
+
+def test_a_single_id_is_all_there_is() -> None:
+    single = User(0)
+    try:
+        caps = {kind: ["CAP_CHOWN"] for kind in ("bounding", "effective", "permitted")}
+        path = bundle(single, "chown", "5", "/etc/passwd", process={"capabilities": caps})
+        done = single("pysc", "run", "--bundle", path, "box")
+        assert "/etc/subuid and /etc/subgid have no range for you" in done.err
+        assert (done.code, "chown: /etc/passwd: Invalid argument" in done.err) == (1, True), done
+        path = bundle(single, "true", process={"user": {"uid": 1000}})
+        assert "process.user.uid: 1000 is not mapped" in single("pysc", "run", "--bundle", path, "box").err
+    finally:
+        single.stop()
+
+
+def test_limits_need_a_cgroup(user: User) -> None:
+    path = bundle(user, "true", linux={"resources": {"memory": {"limit": 64 << 20}}})
+    done = user("pysc", "run", "--bundle", path, "box")
+    assert done.code == 1
+    assert "delegat" in done.err, done
