@@ -237,7 +237,10 @@ def end_descendants(before: Iterable[int]) -> list[str]:
         for pid, shown in new.items():
             if not shown.startswith("Z"):
                 left.append(f"{shown.partition(' ')[2]} ({pid})")
-                os.kill(pid, signal.SIGKILL)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue  # it has ended, and its parent has seen it
         for pid in new:
             try:
                 os.waitpid(pid, 0)

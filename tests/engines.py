@@ -23,6 +23,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import howto
 from containers import Done, descendants
 from cri import Runtime
 from grpc_call import CallError
@@ -160,9 +161,8 @@ class Cri(Containerd):
         self._plugins = (
             f'[{plugin}]\nsandbox_image = "{PAUSE}"\ndisable_apparmor = true\nrestrict_oom_score_adj = true\n'
             f'[{plugin}.cni]\nbin_dir = "{CNI}"\nconf_dir = "{directory}/cni"\n'
-            f'[{plugin}.containerd]\ndefault_runtime_name = "pysc"\n'
-            f'[{plugin}.containerd.runtimes.pysc]\nruntime_type = "io.containerd.runc.v2"\npod_annotations = ["dev.pysc.*"]\n'
-            f'[{plugin}.containerd.runtimes.pysc.options]\nBinaryName = "{pysc_binary()}"\n'
+            + howto.blocks("Kubernetes", pysc_binary())[0].removeprefix("version = 2")
+            + "\n"
         )
         super().__init__(directory, rootfs)
         self.load(oci_image(rootfs), "-n", "k8s.io")
@@ -216,11 +216,13 @@ class Docker:
         self._containerd = containerd
         self._client = next(path for path in ("/usr/bin/docker", shutil.which("docker")) if path and os.path.exists(path))
         config = directory / "daemon.json"
-        config.write_text(json.dumps({"deprecated-key-path": f"{directory}/key.json"}))
+        runtimes = json.loads(howto.blocks("Docker", pysc_binary())[0])["runtimes"]
+        runtimes["pysc-trusted"] = {"path": pysc_binary("pysc-trusted")}
+        config.write_text(json.dumps({"deprecated-key-path": f"{directory}/key.json", "runtimes": runtimes}))
         argv = [
             "dockerd", "--config-file", str(config), "--containerd", containerd.socket, "--data-root", f"{directory}/data",
             "--exec-root", f"{directory}/exec", "--pidfile", f"{directory}/pid", "--host", self.host, "--userland-proxy=false",
-            "--add-runtime", f"pysc={pysc_binary()}", "--add-runtime", f"pysc-trusted={pysc_binary('pysc-trusted')}", *options,
+            *options,
         ]  # fmt: skip
         self.daemon = Daemon(containerd.inside(*argv), "API listen on", directory)
         with tarfile.open(directory / "root.tar", "w") as tar:
@@ -254,10 +256,10 @@ class Podman:
         self._conf.write_text(
             "[containers]\n"
             'default_ulimits = ["nofile=1024:2048", "nproc=4096:8192"]\n'  # its own ones raise hard limits, which root may not everywhere
-            '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nlock_type = "file"\nruntime = "pysc"\n'
-            f'tmp_dir = "{directory}/tmp"\ninfra_image = "{PAUSE}"\n'
-            f'[engine.runtimes]\npysc = ["{pysc_binary()}"]\n'
-            f'[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["{CNI}"]\nnetwork_config_dir = "{directory}/cni"\n'
+            + howto.blocks("podman", pysc_binary())[0].replace(
+                "[engine]\n", f'[engine]\nevents_logger = "file"\nlock_type = "file"\ntmp_dir = "{directory}/tmp"\ninfra_image = "{PAUSE}"\n'
+            )
+            + f'\n[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["{CNI}"]\nnetwork_config_dir = "{directory}/cni"\n'
         )
         self._storage = directory / "storage.conf"
         self._storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/graph"\nrunroot = "{directory}/run"\n')
