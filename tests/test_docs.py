@@ -24,5 +24,5 @@ def test_the_attack_surface_is_the_tables(profile: str) -> None:
 def test_links_between_documents_lead_somewhere() -> None:
     root = DOCS.parent
     for document in (root / "README.md", *DOCS.glob("*.md")):
-        for name in re.findall(r"`((?:docs|sentry|gofer|runsc_cli|tests|benchmarks|demo|scripts)/[\w./]*)", document.read_text()):
+        for name in re.findall(r"`((?:docs|sentry|gofer|runsc_cli|tests|benchmarks|demo|scripts|deploy)/[\w./]*)", document.read_text()):
             assert (root / name).exists(), f"{document.name}: {name}"
