@@ -8,13 +8,15 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # A static path file: the import hook that setuptools would install instead costs every command 11 ms.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help demo test test-workloads test-kill lint bench bench-quick clean
+.PHONY: help demo test test-workloads test-kill syscall-tests compatibility lint bench bench-quick clean
 
 help:
 	@echo 'make demo            set up, then run a container and a sandboxed command, and show what the sentry did'
 	@echo 'make test            set up, then run all tests'
 	@echo 'make test-workloads  the workload tests in full size, in every sandbox: half an hour'
 	@echo 'make test-kill       SIGKILL at every step of every verb, to each process: an hour'
+	@echo 'make syscall-tests   every case of the system call suite, in both profiles: some minutes'
+	@echo 'make compatibility   the same beside runc and runsc, into docs/compatibility.md'
 	@echo 'make lint            lint, types, layers'
 	@echo 'make bench           pysc beside native, runc, crun and runsc: table, JSON and plot in benchmarks/results'
 	@echo 'make bench-quick     the same with few repetitions'
@@ -31,6 +33,14 @@ test-workloads: $(VENV)/.installed-test
 
 test-kill: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest --every-step tests/integration/test_killed.py $(ARGS)
+
+syscall-tests: $(VENV)/.installed
+	$(VENV)/bin/pysc syscall-tests --profile standard --profile strict $(ARGS)
+
+# What fails under other runtimes is not ours to judge: the report is written whatever they do.
+compatibility: $(VENV)/.installed-bench
+	-$(VENV)/bin/pysc syscall-tests --profile standard --profile strict --platform notify --platform runc \
+		--platform 'runsc --network=none --ignore-cgroups' --markdown docs/compatibility.md --html build/compatibility.html $(ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(VENV)/bin/ruff check
