@@ -118,7 +118,7 @@ def set_clocks(p: Program, monotonic: tuple[int, int], boottime: tuple[int, int]
 
     The file is the stage's own only while it is dumpable, which concerns nobody: the container is empty yet.
     """
-    what = "set the clocks of the container's time namespace"
+    what = "set the clocks of the time namespace, linux.timeOffsets"
     offsets = b"monotonic %d %d\nboottime %d %d\n" % (*monotonic, *boottime)
     p.call("prctl", PR_SET_DUMPABLE, 1)
     file = p.call("openat", AT_FDCWD, b"/proc/self/timens_offsets", os.O_WRONLY | O_CLOEXEC, 0, what=what)

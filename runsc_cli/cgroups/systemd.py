@@ -8,7 +8,7 @@ reload. jeepney, which speaks D-Bus, is an extra: it is imported by who asks for
 from __future__ import annotations
 
 from runsc_cli.cgroups.v2 import weight
-from runsc_cli.errors import PyscError, SpecError
+from runsc_cli.errors import PyscError, SpecError, strerror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class Systemd:
         try:
             self._connection = open_dbus_connection(bus="SYSTEM")
         except (OSError, KeyError, ValueError) as error:
-            raise PyscError(f"--systemd-cgroup: connect to the system bus: {error}") from None
+            why = (strerror(error) if isinstance(error, OSError) else str(error)) or "no reason given"
+            raise PyscError(f"--systemd-cgroup: connect to the system bus: {why}; the cgroupfs driver needs none") from None
         return self
 
     def __exit__(self, *_error: object) -> None:
