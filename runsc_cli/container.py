@@ -14,6 +14,7 @@ from runsc_cli import launch, namespaces
 from runsc_cli.config_file import read
 from runsc_cli.enter import enter
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, strerror
+from runsc_cli.failure import reason
 from runsc_cli.platforms.choice import choose, named
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
@@ -406,18 +407,6 @@ def _need_pidfds() -> None:
             os.close(pidfd)
     except OSError as e:
         raise PyscError(f"pidfd_open(2) and pidfd_send_signal(2) (Linux 5.3) are missing here: {strerror(e)}") from None
-
-
-def reason(error: Exception) -> str:
-    """What to say of a start that failed."""
-    if isinstance(error, StageError):
-        return f"unable to start container process: {error}"
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return where + strerror(error)
-    if isinstance(error, wire.Closed):
-        return "a process of the container ended while it was made; --debug shows why"
-    return str(error)
 
 
 def hand_over_console(creation: Creation, options: Options) -> None:

@@ -155,7 +155,7 @@ def _run(
         try:
             execute(how(hook), state, hook.timeout)
         except (PyscError, OSError) as error:
-            from runsc_cli.container import reason
+            from runsc_cli.failure import reason
 
             message = f"error running {kind} hook #{i}: {reason(error)}"
             if warn is None:

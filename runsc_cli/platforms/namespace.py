@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import os
 
-from runsc_cli import mount_plan
-from runsc_cli.daemon import daemon
-from runsc_cli.enter import Spaces
 from runsc_cli.errors import PyscError
 from runsc_cli.platforms.base import Platform
 from runsc_cli.platforms.choice import NAMESPACE
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
 
     from gofer.mounts import Mount
     from gofer.tree import Plan
+    from runsc_cli.enter import Spaces
     from runsc_cli.mount_options import MountOptions
     from runsc_cli.oci.model import Mount as SpecMount
     from runsc_cli.oci.model import Spec
@@ -43,6 +41,8 @@ class Namespace(Platform):
             raise PyscError("--profile is for the platform notify: the platform namespace mediates nothing")
 
     def spaces(self, spec: Spec) -> Spaces:
+        from runsc_cli.enter import Spaces  # not for `exec`, here as below
+
         alone = self.creation.container.state.network == "none"
         spaces = Spaces(spec, CLONE_NEWNET if alone else 0, ("network",) if alone else ())
         user = spec.linux.namespace("user")
@@ -55,6 +55,8 @@ class Namespace(Platform):
         return spaces
 
     def filesystem(self, mount: SpecMount, options: MountOptions, made: int, field: str) -> list[Mount]:
+        from runsc_cli import mount_plan
+
         if mount.type in ("cgroup", "cgroup2"):
             from runsc_cli.platforms import cgroup_mounts
 
@@ -64,6 +66,7 @@ class Namespace(Platform):
 
     def build(self, spec: Spec, plan: Plan, meanwhile: Callable[[], None], *, view: bool) -> tuple[int, int]:
         from gofer import builder
+        from runsc_cli.daemon import daemon
 
         plan.nodes = plan.userns < 0
         plan.own_dev = not any(mount.destination.rstrip("/") == "/dev" and mount.type == "bind" for mount in plan.mounts)

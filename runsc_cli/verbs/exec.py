@@ -9,8 +9,8 @@ import os
 
 from runsc_cli import launch, namespaces, pid_file
 from runsc_cli.cgroups import leaf
-from runsc_cli.container import reason
 from runsc_cli.errors import PyscError
+from runsc_cli.failure import reason
 from runsc_cli.platforms.choice import named
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
 from runsc_cli.state import CREATED, PAUSED, RUNNING, SECCOMP_FILE, STOPPED
