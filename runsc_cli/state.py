@@ -195,7 +195,7 @@ class Container:
         return False
 
     def oci_state(self, status: str | None = None) -> dict[str, Any]:
-        """The state of the runtime specification (runtime.md#state), as runc prints it and hooks read it."""
+        """The state of the runtime specification (runtime.md#state), as hooks read it."""
         state = self.state
         status = status or self.status()
         fields: dict[str, Any] = {
@@ -207,12 +207,18 @@ class Container:
             "rootfs": state.rootfs,
             "created": state.created,
         }
-        annotations = state.annotations
-        if state.platform == "namespace":  # no sandbox: whoever looks is to see it
-            annotations = {**annotations, "dev.pysc.platform": state.platform}
-        if annotations:
-            fields["annotations"] = annotations
+        if state.annotations:
+            fields["annotations"] = state.annotations
         fields["owner"] = ""
+        return fields
+
+    def shown_state(self) -> dict[str, Any]:
+        """oci_state() for people and engines: that there is no sandbox is to be seen, whoever has chosen that."""
+        fields = self.oci_state()
+        if self.state.platform == "namespace":
+            owner = fields.pop("owner")
+            fields["annotations"] = {**self.state.annotations, "dev.pysc.platform": self.state.platform}
+            fields["owner"] = owner
         return fields
 
     def exit_status(self) -> int | None:

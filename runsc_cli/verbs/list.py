@@ -39,7 +39,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
 
 
 def _entry(container: Container) -> dict[str, object]:
-    return container.oci_state() | {"owner": _owner(container.dir)}
+    return container.shown_state() | {"owner": _owner(container.dir)}
 
 
 def _owner(path: str) -> str:

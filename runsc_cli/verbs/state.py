@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 def run(options: Options, args: list[str], context: Context) -> int:
     container = context.store().load(args[0])
-    print(dumps(container.oci_state(), indent="  "))
+    print(dumps(container.shown_state(), indent="  "))
     return 0
