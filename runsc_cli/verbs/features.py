@@ -1,7 +1,7 @@
 """pysc features: what pysc supports, in the form of the runtime specification's features.md.
 
-Whatever pysc refuses is missing here; what it does not know is left out, which means unknown. It is said of pysc alone and not of the host
-on which it is asked, as the specification wants it: that is `doctor`.
+Whatever pysc refuses on the platform that would be chosen is missing here; what it does not know is left out, which means unknown. It is
+said of pysc alone and not of the host on which it is asked, as the specification wants it: that is `doctor`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _CAPABILITIES = (
 )
 
 
-def features() -> dict[str, Any]:
-    """The value that is printed."""
+def features(*, trusted: bool = False) -> dict[str, Any]:
+    """The value that is printed. `trusted`: of the platform that has no sandbox."""
     return {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPEC_VERSION,
@@ -38,7 +38,7 @@ def features() -> dict[str, Any]:
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": [f"CAP_{name}" for name in _CAPABILITIES.split()],
             "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": True},
-            "seccomp": _seccomp(),
+            "seccomp": _seccomp(trusted),
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
@@ -51,12 +51,12 @@ def features() -> dict[str, Any]:
     }
 
 
-def _seccomp() -> dict[str, Any]:
+def _seccomp(trusted: bool) -> dict[str, Any]:
     from runsc_cli.oci import check_seccomp
 
     return {
         "enabled": True,
-        "actions": sorted(set(check_seccomp.ACTIONS) - {"SCMP_ACT_NOTIFY"}),
+        "actions": sorted(set(check_seccomp.ACTIONS) - (set() if trusted else {"SCMP_ACT_NOTIFY"})),
         "operators": sorted(check_seccomp.OPERATORS),
         "archs": ["SCMP_ARCH_X86_64"],
         "knownFlags": sorted(check_seccomp.FLAGS),
@@ -65,5 +65,7 @@ def _seccomp() -> dict[str, Any]:
 
 
 def run(options: Options, args: list[str], context: Context) -> int:
-    print(dumps(features(), indent="    "))
+    from runsc_cli.platforms.choice import NAMESPACE, choose
+
+    print(dumps(features(trusted=choose(context.options["platform"]) == NAMESPACE), indent="    "))
     return 0

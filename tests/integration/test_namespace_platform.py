@@ -314,6 +314,14 @@ def test_seccomp_notify_without_a_listener_is_an_error(pysc: Pysc, bundle: Bundl
     assert pysc.containers() == []
 
 
+def test_features_are_those_of_the_platform(pysc: Pysc) -> None:
+    linux = json.loads(pysc("features", check=True).out)["linux"]
+    assert ("SCMP_ACT_NOTIFY" in linux["seccomp"]["actions"], "time" in linux["namespaces"]) == (True, True)
+    pysc.platform = "notify"
+    linux = json.loads(pysc("features", check=True).out)["linux"]
+    assert ("SCMP_ACT_NOTIFY" in linux["seccomp"]["actions"], "time" in linux["namespaces"]) == (False, False)
+
+
 def test_do(pysc: Pysc, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     done = pysc("do", "sh", "-c", "cat file; echo lost > file; grep ^Seccomp: /proc/self/status; ls /home", cwd=tmp_path)
