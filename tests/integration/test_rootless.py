@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
+import howto
 import pexpect
 import pytest
-from containers import make_busybox_root, merge, requires
+from containers import Done, make_busybox_root, merge, requires
+from engines import settle
 from user import GID, SUBORDINATE, UID, User
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Any
+
+ULIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:2048", "nproc=4096:8192"]\n'
+"""podman's own ones raise hard limits."""
 
 pytestmark = [
     pytest.mark.integration,
@@ -155,6 +161,46 @@ def test_a_single_id_is_all_there_is() -> None:
         assert "process.user.uid: 1000 is not mapped" in single("pysc", "run", "--bundle", path, "box").err
     finally:
         single.stop()
+
+
+@pytest.fixture
+def podman(subordinate: User) -> Iterator[Callable[..., Done]]:
+    """podman as the user, configured as docs/engines.md says."""
+    home = subordinate.home
+    script = home / "pysc"
+    assigned = shlex.join(["env", *(f"{name}={value}" for name, value in subordinate.environment.items())])
+    script.write_text(f'#!/bin/sh\nexec {assigned} {shlex.join(subordinate.argv("pysc")[-4:])} "$@"\n')
+    script.chmod(0o755)
+    text = howto.blocks("podman", str(script))[0]
+    files = f'events_logger = "file"\nlock_type = "file"\ntmp_dir = "{home}/tmp"\n'
+    (home / "containers.conf").write_text(text.replace("[engine]\n", f"[engine]\n{files}") + f"\n{ULIMITS}")
+    (home / "storage.conf").write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{home}/graph"\nrunroot = "{subordinate.runtime}/storage"\n')
+    environment = (f"CONTAINERS_CONF={home}/containers.conf", f"CONTAINERS_STORAGE_CONF={home}/storage.conf")
+    reaper = (f"{subordinate.directory}/python/bin/python3", "-IS", f"{subordinate.directory}/pysc/tests/reaper.py")
+
+    def run(*words: object, check: bool = False) -> Done:
+        return subordinate("env", *environment, *reaper, "podman", *words, check=check)
+
+    yield run
+    run("rm", "--all", "--force", "--time", 0)
+    settle()
+    run("system", "migrate")  # ends the process that keeps podman's user namespace
+
+
+@requires("podman", "conmon")
+def test_podman(podman: Callable[..., Done], subordinate: User) -> None:
+    root = make_busybox_root(subordinate.home / "root")
+    archive = subordinate.home / "root.tar"
+    subprocess.run(["tar", "-cf", archive, "-C", root, "."], check=True)
+    archive.chmod(0o644)
+    podman("import", archive, "busybox:latest", check=True)
+    script = "id -u; cat /proc/self/uid_map; grep Seccomp_filters /proc/self/status; echo text > /new; cat /new; exit 5"
+    done = podman("run", "--rm", "--network", "none", "busybox", "sh", "-c", script)
+    assert (done.out.split(), done.code) == ("0 0 0 1 1 1 65536 Seccomp_filters: 2 text".split(), 5), done
+    podman("run", "-d", "--name", "box", "--network", "none", "busybox", "sh", "-c", "echo line; sleep 1000", check=True)
+    assert podman("exec", "box", "sh", "-c", "echo inside; exit 4").out == "inside\n"
+    assert podman("logs", "box").out == "line\n"
+    podman("stop", "--time", 0, "box", check=True)
 
 
 def test_limits_need_a_cgroup(user: User) -> None:
