@@ -1,0 +1,17 @@
+/* sysvipc(7), mq_overview(7) */
+#include "harness.h"
+#include <mqueue.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+static struct { long t; char c[16]; } m = {3, "abc"};
+CASE(shared_memory) { int id = OK(SYS(shmget, IPC_PRIVATE, 4096, IPC_CREAT | 0600)); char *p = (char *)OK(SYS(shmat, id, NULL, 0)); CHILD(p[0] = 7); EQ(7, p[0]); EQ(0, SYS(shmdt, p)); struct shmid_ds d; EQ(0, SYS(shmctl, id, IPC_STAT, &d)); EQ(4096, d.shm_segsz); EQ(0, SYS(shmctl, id, IPC_RMID, NULL)); FAILS(EINVAL, SYS(shmat, id, NULL, 0) == -EIDRM ? -EINVAL : SYS(shmat, id, NULL, 0)); }
+CASE(shared_memory_errors) { FAILS(ENOENT, SYS(shmget, 1234, 4096, 0)); OK(SYS(shmget, 1234, 4096, IPC_CREAT | 0600)); FAILS(EEXIST, SYS(shmget, 1234, 4096, IPC_CREAT | IPC_EXCL)); FAILS(EINVAL, SYS(shmget, 1234, 9999, 0)); FAILS(EINVAL, SYS(shmdt, 0x1000)); int id = SYS(shmget, 1234, 0, 0); CHILD(become(USER, GROUP); FAILS(EACCES, SYS(shmat, id, NULL, 0)); FAILS(EPERM, SYS(shmctl, id, IPC_RMID, NULL))); OK(SYS(shmctl, id, IPC_RMID, NULL)); }
+CASE(semaphores) { int id = OK(SYS(semget, IPC_PRIVATE, 1, 0600)); struct sembuf up = {0, 2, 0}, down = {0, -1, IPC_NOWAIT}; EQ(0, SYS(semop, id, &up, 1)); EQ(2, SYS(semctl, id, 0, GETVAL, 0)); EQ(0, SYS(semop, id, &down, 1)); EQ(0, SYS(semop, id, &down, 1)); FAILS(EAGAIN, SYS(semop, id, &down, 1)); EQ(0, SYS(semctl, id, 0, IPC_RMID, 0)); }
+CASE(semaphore_timeout) { int id = OK(SYS(semget, IPC_PRIVATE, 1, 0600)); struct sembuf d = {0, -1, 0}; struct timespec t = {0, 1000000}; FAILS(EAGAIN, SYS(semtimedop, id, &d, 1, &t)); INTERRUPTED(SYS(semop, id, &d, 1)); OK(SYS(semctl, id, 0, IPC_RMID, 0)); }
+CASE(semaphore_undo) { int id = OK(SYS(semget, IPC_PRIVATE, 1, 0600)); CHILD(struct sembuf u = {0, 5, SEM_UNDO}; OK(SYS(semop, id, &u, 1))); EQ(0, SYS(semctl, id, 0, GETVAL, 0)); OK(SYS(semctl, id, 0, IPC_RMID, 0)); }
+CASE(messages) { int id = OK(SYS(msgget, IPC_PRIVATE, 0600)); EQ(0, SYS(msgsnd, id, &m, 3, 0)); m.c[0] = 0; EQ(3, SYS(msgrcv, id, &m, 16, 3, 0)); EQ('a', m.c[0]); FAILS(ENOMSG, SYS(msgrcv, id, &m, 16, 0, IPC_NOWAIT)); OK(SYS(msgsnd, id, &m, 3, 0)); FAILS(E2BIG, SYS(msgrcv, id, &m, 1, 0, 0)); OK(SYS(msgctl, id, IPC_RMID, NULL)); FAILS(EINVAL, SYS(msgsnd, id, &m, 3, 0) == -EIDRM ? -EINVAL : SYS(msgsnd, id, &m, 3, 0)); }
+CASE(messages_interrupted) { int id = OK(SYS(msgget, IPC_PRIVATE, 0600)); INTERRUPTED(SYS(msgrcv, id, &m, 16, 0, 0)); OK(SYS(msgctl, id, IPC_RMID, NULL)); }
+CASE(queue) { struct mq_attr t = {0, 4, 16, 0}; char b[16]; unsigned p; int q = OK(SYS(mq_open, "suite", O_RDWR | O_CREAT | O_EXCL, 0600, &t)); EQ(0, SYS(mq_timedsend, q, "low", 3, 1, NULL)); EQ(0, SYS(mq_timedsend, q, "high", 4, 9, NULL)); EQ(4, SYS(mq_timedreceive, q, b, 16, &p, NULL)); EQ(9, p); EQ(3, SYS(mq_timedreceive, q, b, 16, &p, NULL)); FAILS(EEXIST, SYS(mq_open, "suite", O_CREAT | O_EXCL, 0600, NULL)); EQ(0, SYS(mq_unlink, "suite")); FAILS(ENOENT, SYS(mq_unlink, "suite")); }
+CASE(queue_errors) { struct mq_attr t = {0, 1, 4, 0}; char b[4]; FAILS(ENOENT, SYS(mq_open, "none", O_RDWR, 0, NULL)); int q = OK(SYS(mq_open, "suite2", O_RDWR | O_CREAT | O_NONBLOCK, 0600, &t)); FAILS(EAGAIN, SYS(mq_timedreceive, q, b, 4, NULL, NULL)); FAILS(EMSGSIZE, SYS(mq_timedsend, q, "12345", 5, 0, NULL)); FAILS(EMSGSIZE, SYS(mq_timedreceive, q, b, 3, NULL, NULL)); OK(SYS(mq_timedsend, q, "x", 1, 0, NULL)); FAILS(EAGAIN, SYS(mq_timedsend, q, "x", 1, 0, NULL)); OK(SYS(mq_unlink, "suite2")); FAILS(EINVAL, SYS(mq_open, "a/b", O_RDWR, 0, NULL) == -EACCES ? -EINVAL : SYS(mq_open, "a/b", O_RDWR, 0, NULL)); }
