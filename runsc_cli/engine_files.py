@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from runsc_cli.options import Options
 
-RUNTIMES: dict[str, tuple[str, ...]] = {"pysc": ()}
-"""Names that engines get, and the global options with which pysc is called by each."""
+RUNTIMES = ("pysc", "pysc-trusted")
+"""Names that engines get: those of our commands, which stand in one directory. The second one has no sandbox, and runs what asks for it."""
 
 _BEGIN, _END = "# pysc: begin. `pysc uninstall` takes this out again.", "# pysc: end."
 _MAX_SIZE = 16 << 20
@@ -138,9 +138,9 @@ def docker(path: str, binary: str, *, install: bool) -> Change | None:
     if not isinstance(runtimes, dict):
         raise PyscError(f"{path}: runtimes is no object: it is left alone")
     wanted = dict(runtimes)
-    for name, options in RUNTIMES.items():
-        entry = {"path": binary} | ({"runtimeArgs": list(options)} if options else {})
+    for name in RUNTIMES:
         if install:
+            entry = {"path": _command(binary, name)}
             there = runtimes.get(name)
             wanted[name] = {**there, **entry} if isinstance(there, dict) else entry
         elif name in wanted:
@@ -197,17 +197,15 @@ def containerd(path: str, binary: str, *, install: bool) -> Change | None:
 
 def _block(plugin: str, binary: str) -> str:
     lines = [_BEGIN]
-    for name, options in RUNTIMES.items():
+    for name in RUNTIMES:
         table = f'plugins."{plugin}".containerd.runtimes.{name}'
-        if options:
-            raise PyscError(f"containerd passes no options to {name!r}: give it a command of its own")
         lines += [
             f"[{table}]",
             '  runtime_type = "io.containerd.runc.v2"',
             '  pod_annotations = ["dev.pysc.*"]',
             '  container_annotations = ["dev.pysc.*"]',
             f"  [{table}.options]",
-            f"    BinaryName = {json.dumps(binary)}",
+            f"    BinaryName = {json.dumps(_command(binary, name))}",
         ]
     return "\n".join([*lines, _END]) + "\n"
 
@@ -267,8 +265,7 @@ def podman(path: str, binary: str, *, install: bool) -> Change | None:
         raise PyscError(f"{path} is there and was not written by pysc: it is left alone")
     now = None
     if install:
-        names = [name for name, options in RUNTIMES.items() if not options]
-        rows = [f"{name} = [{json.dumps(binary)}]" for name in names]
+        rows = [f"{name} = [{json.dumps(_command(binary, name))}]" for name in RUNTIMES]
         now = "\n".join([_BEGIN, "[engine.runtimes]", *rows, _END]) + "\n"
     if now == was:
         return None
@@ -319,6 +316,11 @@ def _of_user(path: str) -> str:
         return path
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return home + path.removeprefix("/etc")
+
+
+def _command(binary: str, name: str) -> str:
+    """The command `name`, which is beside the one that install has found."""
+    return os.path.join(os.path.dirname(binary), name)
 
 
 def _binary(given: str) -> str:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from runsc_cli.options import Options
 
 
+_OF_THE_SANDBOX = ("seccomp", "SECCOMP", "process_vm_readv", "pidfd_getfd", "user namespaces", "time")
+"""How the names of findings begin that a container without a sandbox does not need."""
+
+
 def run(options: Options, args: list[str], context: Context) -> int:
     found = host.findings()
     platforms = what_they_do(found)
@@ -39,14 +43,16 @@ def what_they_do(found: list[Finding]) -> dict[str, dict[str, Any]]:
     """Of each platform: whether containers start with it here, and with what less."""
     lacking = [each.name for each in found if each.required and not each.ok]
     less = list(dict.fromkeys(f"{each.name}: {each.without}" for each in found if not each.ok and not each.required and each.without))
-    notify: dict[str, Any] = {"works": not lacking}
-    if lacking:
-        notify["missing"] = lacking
-    notify["without"] = less
+    plain = [name for name in lacking if not name.startswith(_OF_THE_SANDBOX)]
     return {
-        "notify": notify,
+        "notify": _platform(lacking, less),
+        "namespace": _platform(plain, less),
         "ptrace": {"works": False, "missing": ["it is not built yet"]},
     }
+
+
+def _platform(lacking: list[str], less: list[str]) -> dict[str, Any]:
+    return {"works": not lacking} | ({"missing": lacking} if lacking else {}) | {"without": less}
 
 
 def table(found: list[Finding], platforms: dict[str, dict[str, Any]]) -> str:

@@ -49,7 +49,7 @@ def test_docker_keeps_what_it_does_not_know(tmp_path: Path, command: Path) -> No
     said = run("install", "--docker-config", file, "--path", command)
     assert said == f"wrote {file}, what was there is in {file}.~1~\nrestart Docker: systemctl restart docker\n"
     now = json.loads(file.read_text())
-    assert now == {**config, "runtimes": {**config["runtimes"], "pysc": {"path": str(command)}}}
+    assert now == {**config, "runtimes": {**config["runtimes"], "pysc": {"path": str(command)}, "pysc-trusted": {"path": f"{command}-trusted"}}}
     assert list(now) == list(config)
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert (tmp_path / "daemon.json.~1~").read_text() == before
@@ -79,7 +79,7 @@ def test_docker_without_a_configuration(tmp_path: Path, content: str | None) -> 
     assert change is not None
     kept = change.write()
     assert bool(kept) is (content is not None)
-    assert json.loads(file.read_text()) == {"runtimes": {"pysc": {"path": BINARY}}}
+    assert json.loads(file.read_text()) == {"runtimes": {"pysc": {"path": BINARY}, "pysc-trusted": {"path": f"{BINARY}-trusted"}}}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,7 @@ def test_containerd_keeps_the_text_and_its_meaning(tmp_path: Path, content: str 
     assert now.startswith((content or "version = 2").rstrip())
     runtimes = tomllib.loads(now)["plugins"]["io.containerd.grpc.v1.cri"]["containerd"]["runtimes"]
     assert runtimes["pysc"]["options"]["BinaryName"] == BINARY
+    assert runtimes["pysc-trusted"]["options"]["BinaryName"] == f"{BINARY}-trusted"
     assert engine_files.containerd(str(file), BINARY, install=True) is None
     moved = engine_files.containerd(str(file), "/elsewhere/pysc", install=True)
     assert moved is not None
@@ -216,7 +217,7 @@ def test_docker_itself_reads_it(tmp_path: Path) -> None:
 def test_podman_has_a_file_of_our_own(tmp_path: Path, command: Path) -> None:
     file = tmp_path / "conf.d" / "pysc.conf"
     run("install", "--podman-config", file, "--path", command)
-    assert tomllib.loads(file.read_text()) == {"engine": {"runtimes": {"pysc": [str(command)]}}}
+    assert tomllib.loads(file.read_text()) == {"engine": {"runtimes": {"pysc": [str(command)], "pysc-trusted": [f"{command}-trusted"]}}}
     assert "has it already" in run("install", "--podman-config", file, "--path", command)
     assert f"removed {file}" in run("uninstall", "--podman-config", file)
     assert not file.exists()
