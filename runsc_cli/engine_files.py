@@ -188,15 +188,24 @@ def containerd(path: str, binary: str, *, install: bool) -> Change | None:
         version = before.get("version", 1)
         if version not in _CRI:
             raise PyscError(f"{path} has version {version!r}, and 2 and 3 are known: `containerd config migrate` makes one of 2")
-        now = f"{rest.rstrip()}\n\n{_block(_CRI[version], binary)}" if rest.strip() else _block(_CRI[version], binary)
+        block = _block(_CRI[version], binary, runc=_lacks_runc(before, _CRI[version]))
+        now = f"{rest.rstrip()}\n\n{block}" if rest.strip() else block
         _check_same(path, before, now, _CRI[version])
     if now == (was or ""):
         return None
     return Change(path, was, now, "restart containerd: systemctl restart containerd")
 
 
-def _block(plugin: str, binary: str) -> str:
+def _lacks_runc(config: dict[str, Any], plugin: str) -> bool:
+    """containerd's default runtime is runc, which it finds by itself only while no other one is configured."""
+    section = config.get("plugins", {}).get(plugin, {}).get("containerd", {})
+    return section.get("default_runtime_name", "runc") == "runc" and "runc" not in section.get("runtimes", {})
+
+
+def _block(plugin: str, binary: str, *, runc: bool) -> str:
     lines = [_BEGIN]
+    if runc:
+        lines += [f'[plugins."{plugin}".containerd.runtimes.runc]', '  runtime_type = "io.containerd.runc.v2"']
     for name in RUNTIMES:
         table = f'plugins."{plugin}".containerd.runtimes.{name}'
         lines += [
@@ -238,7 +247,7 @@ def _check_same(path: str, before: dict[str, Any], text: str, plugin: str) -> No
         why = f"it has a runtime {names[0]!r} already, which pysc did not write: remove that first" if names else str(error)
         raise PyscError(f"{path} is left alone: {why}") from None
     runtimes = after["plugins"][plugin]["containerd"]["runtimes"]
-    for name in RUNTIMES:
+    for name in (*RUNTIMES, *(("runc",) if _lacks_runc(before, plugin) else ())):
         del runtimes[name]
     if _pruned(after) != _pruned(before):
         raise PyscError(f"{path} is left alone: what is added at its end would mean something else there")
