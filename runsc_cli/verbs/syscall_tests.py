@@ -40,6 +40,10 @@ def run(options: Options, args: list[str], context: Context) -> int:
     profiles = options["profile"] or [context.options["profile"] or "standard"]
     listed = deviations.read(options["deviations"] or suite.deviations)
 
+    for path in filter(None, (options["json"], options["html"], options["markdown"])):
+        if not os.path.isdir(os.path.dirname(path) or "."):  # said now, not after all has run
+            raise PyscError(f"{path}: no such directory")
+
     def say(line: str) -> None:
         if not options["quiet"]:
             print(line, file=sys.stderr, flush=True)
