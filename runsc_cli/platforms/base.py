@@ -16,6 +16,9 @@ is it looked at which one it is. What a platform keeps between commands is in st
 
 from __future__ import annotations
 
+from runsc_cli.errors import PyscError
+from sentry.platform import wire
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,3 +110,21 @@ class Platform:
     def report(self) -> dict[str, Any] | None:
         """What was mediated and denied; None where nothing is."""
         return None
+
+
+def built(sock: wire.Socket, meanwhile: Callable[[], None], killed: str) -> tuple[dict[str, Any], list[int]]:
+    """The answer of who builds the mount tree, and its descriptors. `meanwhile` is called when hooks can see the tree.
+
+    Raises PyscError: its own reason, or `killed` if it has ended without one.
+    """
+    try:
+        answer, fds = wire.recv(sock)
+        if "shown" in answer:
+            meanwhile()
+            wire.send(sock, {"op": "proceed"})
+            answer, fds = wire.recv(sock)
+    except wire.Closed:
+        raise PyscError(killed) from None
+    if "error" in answer:
+        raise PyscError(answer["error"])
+    return answer, fds

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from runsc_cli.errors import PyscError
-from runsc_cli.platforms.base import Platform
+from runsc_cli.platforms.base import Platform, built
 from runsc_cli.platforms.choice import NAMESPACE
 from sentry.abi import CLONE_NEWNET
 from sentry.platform import wire
@@ -74,16 +74,8 @@ class Namespace(Platform):
         pid = daemon("pysc-tree", [theirs.fileno(), *plan.fds()], lambda: builder.run(theirs, plan))
         theirs.close()
         try:
-            answer, fds = wire.recv(ours)
-            if "shown" in answer:
-                meanwhile()
-                wire.send(ours, {"op": "proceed"})
-                answer, fds = wire.recv(ours)
-        except wire.Closed:
-            raise PyscError("the process that builds the mount tree was killed") from None
+            _, fds = built(ours, meanwhile, "the process that builds the mount tree was killed")
         finally:
             ours.close()  # which ends it, if it still waits
             os.waitpid(pid, 0)
-        if "error" in answer:
-            raise PyscError(answer["error"])
         return fds[0], os.dup(plan.mntns)

@@ -17,7 +17,7 @@ from runsc_cli.control import SOCKET, ask
 from runsc_cli.daemon import daemon
 from runsc_cli.enter import Spaces
 from runsc_cli.errors import PyscError, SpecError
-from runsc_cli.platforms.base import Guard, Platform
+from runsc_cli.platforms.base import Guard, Platform, built
 from runsc_cli.platforms.choice import NOTIFY
 from runsc_cli.process import Process
 from sentry.abi import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWTIME, O_PATH
@@ -130,16 +130,7 @@ class Notify(Platform):
         self._gofer_pid = daemon("pysc-gofer", keep, lambda: server.run(theirs, plan, init, procfd, debug=debug))
         theirs.close()
         self.creation.container.state.gofer = Process.of(self._gofer_pid)
-        try:
-            answer, fds = wire.recv(ours)
-            if "shown" in answer:
-                meanwhile()
-                wire.send(ours, {"op": "proceed"})
-                answer, fds = wire.recv(ours)
-        except wire.Closed:
-            raise PyscError("the gofer ended while it built the mount tree; --debug shows why") from None
-        if "error" in answer:
-            raise PyscError(answer["error"])
+        answer, fds = built(ours, meanwhile, "the gofer ended while it built the mount tree; --debug shows why")
         if answer["no_fuse"]:
             self.creation.warn(f"no FUSE here ({answer['no_fuse']}): generated files in /proc are snapshots of the moment of open")
         return ours, fds[0], fds[1:]
