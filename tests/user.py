@@ -43,11 +43,14 @@ class User:
             "subgid": f"pysctest:{SUBORDINATE}:{subordinate}\n",
         }
         mounts = []
+        self._made: list[Path] = []
         for name in _TAKEN:
             host = Path("/etc", name)
             before = host.read_text() if host.exists() and not name.startswith("sub") else ""
             (self.directory / name).write_text(before + (texts[name] if subordinate or not name.startswith("sub") else ""))
-            host.touch()
+            if not host.exists():  # there has to be something to mount on
+                host.touch()
+                self._made.append(host)
             mounts.append(f"mount --bind {self.directory}/{name} {host}")
         for name, source in (("python", sys.base_prefix), ("pysc", str(_CHECKOUT)), ("packages", sysconfig.get_path("purelib"))):
             (self.directory / name).mkdir()
@@ -87,4 +90,6 @@ class User:
 
     def stop(self) -> None:
         self._holder.crash()
+        for path in self._made:
+            path.unlink()
         shutil.rmtree(self.directory)
