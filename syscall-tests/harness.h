@@ -205,6 +205,13 @@ static UNUSED void __attribute__((noreturn)) skip(const char *why) {
         if (got_ != -(errno_))                                                                                             \
             FAIL("%s = %s, not %s", text_, shown(got_), shown(-(errno_)));                                                 \
     } while (0)
+/* The same with two errnos, where the kernel or the platform may look at one thing or the other first. */
+#define EITHER(one_, other_, ...)                                                                                          \
+    do {                                                                                                                   \
+        long got_ = W(__VA_ARGS__);                                                                                        \
+        if (got_ != -(one_) && got_ != -(other_))                                                                          \
+            FAIL("%s = %s, neither %s nor %s", #__VA_ARGS__, shown(got_), shown(-(one_)), shown(-(other_)));               \
+    } while (0)
 #define EQ(want, ...) EQ_AS(#__VA_ARGS__, want, __VA_ARGS__)
 #define EQ_AS(text_, want, ...)                                                                                            \
     do {                                                                                                                   \

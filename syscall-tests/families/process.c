@@ -12,7 +12,7 @@ CASE(clone_files) { pid_t p = SYS(clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0); if 
 CASE(clone_fs) { dir("d"); pid_t p = SYS(clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0); if (!p) { SYS(chdir, "d"); SYS(umask, 0); SYS(exit, 0); } ENDED(p); FAILS(ENOENT, SYS(chdir, "d")); OK(SYS(open, "f", O_WRONLY | O_CREAT, 0666)); EQ(0666, mode_of("f")); }
 CASE(clone_parent_tid) { int t = 0; pid_t p = SYS(clone, CLONE_PARENT_SETTID | SIGCHLD, 0, &t, 0, 0); if (!p) SYS(exit, 0); EQ(p, t); ENDED(p); }
 CASE(clone_pidfd) { int fd = -1; pid_t p = SYS(clone, CLONE_PIDFD | SIGCHLD, 0, &fd, 0, 0); if (!p) SYS(exit, 0); siginfo_t i; EQ(0, SYS(waitid, 3, fd, &i, WEXITED, NULL)); EQ(p, i.si_pid); }
-CASE(clone_bad_flags) { FAILS(EINVAL, SYS(clone, CLONE_THREAD, 0, 0, 0, 0)); FAILS(EINVAL, SYS(clone, CLONE_SIGHAND, 0, 0, 0, 0)); FAILS(EINVAL, SYS(clone, CLONE_FS | CLONE_NEWNS, 0, 0, 0, 0) == -EPERM ? -EINVAL : SYS(clone, CLONE_FS | CLONE_NEWNS, 0, 0, 0, 0)); }
+CASE(clone_bad_flags) { FAILS(EINVAL, SYS(clone, CLONE_THREAD, 0, 0, 0, 0)); FAILS(EINVAL, SYS(clone, CLONE_SIGHAND, 0, 0, 0, 0)); EITHER(EINVAL, EPERM, SYS(clone, CLONE_FS | CLONE_NEWNS, 0, 0, 0, 0)); }
 static void *leave(void *x) { _exit(6); return x; }
 CASE(exit_group_ends_all_threads) { pid_t p = fork(); if (!p) { pthread_t t; pthread_create(&t, NULL, leave, NULL); pause(); } EQ(6 << 8, ENDED(p)); }
 static void *tid(void *x) { *(long *)x = SYS(gettid); return NULL; }
@@ -21,7 +21,7 @@ static void *cwd(void *x) { SYS(chdir, "d"); return x; }
 CASE(threads_share_the_directory) { dir("d"); file("d/f", ""); pthread_t t; pthread_create(&t, NULL, cwd, NULL); pthread_join(t, NULL); CHECK(exists("f")); }
 static void *own_cwd(void *x) { SYS(unshare, CLONE_FS); SYS(chdir, "d"); *(bool *)x = exists("f"); return NULL; }
 CASE(unshare_fs) { dir("d"); file("d/f", ""); pthread_t t; bool found = false; pthread_create(&t, NULL, own_cwd, &found); pthread_join(t, NULL); CHECK(found); CHECK(exists("d")); }
-CASE(unshare_errors) { FAILS(EINVAL, SYS(unshare, 1) == -EPERM ? -EINVAL : SYS(unshare, 1)); EQ(0, SYS(unshare, 0)); }
+CASE(unshare_errors) { EITHER(EINVAL, EPERM, SYS(unshare, 1)); EQ(0, SYS(unshare, 0)); }
 CASE(setns_errors) { CHECK(SYS(setns, 99, 0) < 0); }
 CASE(namespaces_as_user_need_rights) { become(USER, GROUP); FAILS(EPERM, SYS(unshare, CLONE_NEWUTS)); FAILS(EPERM, SYS(unshare, CLONE_NEWNS)); }
 CASE(process_limit) { become(USER, GROUP); struct rlimit l = {0, 0}; OK(SYS(setrlimit, RLIMIT_NPROC, &l)); FAILS(EAGAIN, SYS(fork)); }
