@@ -99,8 +99,8 @@ def make(platform: str, profile: str, suite: Suite, place: Place) -> Native | Ru
     if platform == "native":
         return Native(suite, place)
     if platform in OWN:
-        beside = os.path.join(os.path.dirname(sys.executable), "pysc")
-        program = [beside] if os.path.exists(beside) else [sys.executable, "-P", "-m", "runsc_cli.main"]
+        command = os.path.abspath(sys.argv[0])  # as it was called; as a module it is a file that nobody executes
+        program = [command] if os.access(command, os.X_OK) else [sys.executable, "-P", "-m", "runsc_cli.main"]
         options = [] if platform == "notify" else [f"--platform={platform}"]
         if platform == "namespace":  # nothing is mediated, in any profile
             return Runtime(platform, program, options, suite, place)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from containers import requires
+from engines import pysc_binary
 
 from runsc_cli.suite.sources import DEFAULT
 
@@ -33,6 +34,13 @@ def test_the_quick_part_fails_only_as_listed(pysc: Pysc, tmp_path: Path, profile
     assert columns["native"]["counts"]["failed"] == 0
     assert columns["native"]["counts"]["passed"] > 400
     assert "but passed" not in done.out
+
+
+def test_the_installed_command_and_a_container_without_a_sandbox() -> None:
+    argv = [pysc_binary(), "syscall-tests", "--platform", "notify", "--platform", "namespace", "umask", "unlink"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done
+    assert " passed, 0 failed, 0 skipped" in done.stdout.splitlines()[-1]
 
 
 @pytest.fixture
