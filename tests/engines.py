@@ -10,6 +10,7 @@ test their end is waited for.
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -311,6 +313,18 @@ def settle() -> None:
                 continue  # a child of a child still
 
 
+def _rmdir(cgroup: str, patience: float = 5.0) -> None:
+    """A cgroup's last process leaves it a moment after it has ended."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return os.rmdir(cgroup)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def remove_cgroups(names: Iterator[str] | tuple[str, ...]) -> Callable[[], None]:
     """Remembers which of the engines' parent cgroups are there; the result removes the others, which are empty by then."""
     base = "/sys/fs/cgroup"
@@ -320,7 +334,7 @@ def remove_cgroups(names: Iterator[str] | tuple[str, ...]) -> Callable[[], None]
     def remove() -> None:
         for place in places:
             if place not in before and os.path.isdir(place):
-                os.rmdir(place)
+                _rmdir(place)
 
     return remove
 

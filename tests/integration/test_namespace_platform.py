@@ -349,6 +349,7 @@ _SHARED = {
     "sentry.syscalls",
     "sentry.syscalls.numbers",
     "sentry.platform",
+    "sentry.platform.groups",
     "gofer",
     "gofer.mounts",
     "gofer.tree",
