@@ -211,8 +211,6 @@ def _block(plugin: str, binary: str, *, runc: bool) -> str:
         lines += [
             f"[{table}]",
             '  runtime_type = "io.containerd.runc.v2"',
-            '  pod_annotations = ["dev.pysc.*"]',
-            '  container_annotations = ["dev.pysc.*"]',
             f"  [{table}.options]",
             f"    BinaryName = {json.dumps(_command(binary, name))}",
         ]

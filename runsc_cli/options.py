@@ -154,6 +154,7 @@ GLOBAL = (
     Option("debug", FLAG, "log more, and show the traceback of an internal error"),
     Option("platform", STRING, "how system calls are intercepted; namespace: not at all, as with runc, for "
            "workloads that are trusted (the default of pysc-trusted)", choices=("notify", "ptrace", "namespace")),
+    Option("allow-flag-override", FLAG, "let the annotation dev.pysc.platform choose namespace as well, not only notify"),
     Option("network", STRING, "whose network stack the container has", choices=("sandbox", "host", "none")),
     Option("profile", STRING, "strict mediates also what only reads names: stat, access, readlink",
            choices=("standard", "strict")),

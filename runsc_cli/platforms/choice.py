@@ -1,6 +1,7 @@
 """Which platform a container has: --platform, else the annotation of its config, else the name by which the command was called.
 
-Who writes annotations may so choose to be trusted; where that is somebody else than who calls us, --platform decides for all.
+Annotations come from whoever makes an image or writes a pod, too, and podman hands on those of images: by one alone nobody
+becomes trusted. It takes --allow-flag-override, as runsc calls what lets annotations change its options.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sentry.platform.jsontext import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from runsc_cli.options import Options
     from runsc_cli.platforms.base import Platform
 
 ANNOTATION = "dev.pysc.platform"
@@ -21,15 +23,20 @@ TRUSTED_COMMAND = "pysc-trusted"
 """Called by this name, as an engine may that knows a runtime by its path alone, the default is NAMESPACE."""
 
 
-def choose(asked: str | None, raw: bytes = b"") -> str:
-    """The platform's name. `asked`: --platform; `raw`: config.json. Raises PyscError."""
-    if asked:
-        return _supported(asked, "--platform")
+def choose(options: Options, raw: bytes = b"") -> str:
+    """The platform's name. `options`: the global ones; `raw`: config.json. Raises PyscError."""
+    if options["platform"]:
+        return _supported(options["platform"], "--platform")
+    usual = NAMESPACE if os.path.basename(sys.argv[0]) == TRUSTED_COMMAND else NOTIFY
     # written as it is, or with one of its characters as an escape: else nothing has to be decoded before a sentry is started
     name = _annotation(raw) if ANNOTATION.encode() in raw or b"\\u" in raw else None
-    if name is not None:
-        return _supported(name, f"annotations[{ANNOTATION!r}]")
-    return NAMESPACE if os.path.basename(sys.argv[0]) == TRUSTED_COMMAND else NOTIFY
+    if name is None:
+        return usual
+    field = f"annotations[{ANNOTATION!r}]"
+    chosen = _supported(name, field)
+    if chosen == NAMESPACE != usual and not options["allow_flag_override"]:
+        raise PyscError(f"{field}: an annotation alone gives up no sandbox: call pysc-trusted, or pysc with --allow-flag-override")
+    return chosen
 
 
 def _annotation(raw: bytes) -> str | None:

@@ -67,5 +67,5 @@ def _seccomp(trusted: bool) -> dict[str, Any]:
 def run(options: Options, args: list[str], context: Context) -> int:
     from runsc_cli.platforms.choice import NAMESPACE, choose
 
-    print(dumps(features(trusted=choose(context.options["platform"]) == NAMESPACE), indent="    "))
+    print(dumps(features(trusted=choose(context.options) == NAMESPACE), indent="    "))
     return 0
