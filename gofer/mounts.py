@@ -300,7 +300,12 @@ def overlay(lower: int, what: str) -> int:
         os.close(target)
         facts = os.fstat(lower)
         os.chmod("upper", facts.st_mode & 0o7777, dir_fd=layers)
-        os.chown("upper", facts.st_uid, facts.st_gid, dir_fd=layers)
+        try:
+            os.chown("upper", facts.st_uid, facts.st_gid, dir_fd=layers)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # whose owner has no id here: an ordinary user's container in a directory of somebody else's
         base = PUT_AT.decode()
         data = (f"lowerdir={base}/lower", f"upperdir={base}/upper", f"workdir={base}/work", "userxattr")
         made = new_filesystem("overlay", data, what)

@@ -181,7 +181,7 @@ class Creation:
         userns = _namespace(init, "user") if spaces.own_user else -1
         mapped = -1 if platform.trusted or (spaces.mappings is not None and spaces.mappings.identity) else userns
         plan = Plan(userns, _namespace(init, "mount"), -1)
-        plan.mounts = mount_plan.mounts(spec, bundle, mapped, from_stage, platform, spaces.mappings)
+        plan.mounts = mount_plan.mounts(spec, bundle, mapped, from_stage, platform, spaces.mappings or self.context.own_ids)
         if view is None:
             plan.root_fd = mount_plan.rootfs(spec, bundle, mapped, spaces.mappings, platform)
         else:

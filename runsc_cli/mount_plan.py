@@ -90,8 +90,8 @@ def mounts(
 ) -> list[Mount]:
     """The config's mounts as the tree is built of them. `from_stage`: index in spec.mounts -> detached mount made by the stage.
 
-    `userns`: to whose ids binds are mapped, -1: not at all. `mappings`: of the container's new user namespace. A devpts for a group
-    that has no id there is made without one: a user with a single id has no tty group to give.
+    `userns`: to whose ids binds are mapped, -1: not at all. `mappings`: of the user namespace that we have made, if we have. A devpts for a
+    group that has no id there is made without one: a user with a single id has no tty group to give.
     """
     planned: list[Mount] = []
     for i, mount in enumerate(spec.mounts):

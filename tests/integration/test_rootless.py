@@ -72,6 +72,22 @@ def test_do(user: User) -> None:
     assert not (user.home / "new").exists()  # the overlay is thrown away
 
 
+@pytest.mark.parametrize("platform", ["notify", "namespace"])
+def test_do_in_a_directory_of_somebody_elses(user: User, tmp_path: Path, platform: str) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    command = user.argv("pysc")[-4:]
+    done = user("env", "-C", tmp_path, *command, "--platform", platform, "do", "--", "sh", "-c", "echo text > new; cat new")
+    assert (done.out, done.code) == ("text\n", 0), done
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_trusted_container(user: User) -> None:
+    made = bundle(user, "sh", "-c", "id -u; grep -c Seccomp:.0 /proc/self/status")
+    done = user("pysc", "--platform", "namespace", "run", "--bundle", made, "box")
+    assert (done.out, done.code) == ("0\n1\n", 0), done
+
+
 def test_do_keeps_what_is_asked_for_as_the_users_own(user: User) -> None:
     user("pysc", "do", "--keep", "--", "sh", "-c", "echo text > kept; chmod 640 kept", check=True)
     facts = (user.home / "kept").stat()
