@@ -3,7 +3,7 @@
 The user namespace that the container gets has no say in a namespace that an engine has made: its root could set neither kernel parameters
 nor a host name there. Nor could it bind a port below 1024, capability or not, as every server in a pod wants to: so for a
 container with CAP_NET_BIND_SERVICE those ports are open to all in that network namespace (net.ipv4.ip_unprivileged_port_start),
-which is what Docker and containerd 2 ask for by themselves.
+which is what Docker and containerd 2 ask for by themselves. Of the host's own namespace nothing is changed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from runsc_cli import launch
+from runsc_cli.namespaces import is_ours_at
 from runsc_cli.oci.check_linux import sysctl_namespace, sysctl_path
 from sentry.abi import AT_FDCWD, O_CLOEXEC
 
@@ -32,7 +33,8 @@ def set_up(p: Program, spec: Spec, spaces: Spaces) -> None:
     for name, value in sorted(asked.items()):
         write(p, AT_FDCWD, _PROC_SYS, name, value, spaces.outer_gid)
     caps = spec.process.capabilities
-    if "network" in spaces.joined and spaces.own_user and _PORTS not in asked and caps and "CAP_NET_BIND_SERVICE" in caps.bounding:
+    bind = spaces.own_user and caps is not None and "CAP_NET_BIND_SERVICE" in caps.bounding
+    if bind and _PORTS not in asked and "network" in spaces.joined and not is_ours_at(spaces.joined["network"], "network"):
         # may fail: /proc/sys is read-only where we are in a container ourselves
         file = p.call("openat", AT_FDCWD, _PROC_SYS + sysctl_path(_PORTS).encode(), os.O_WRONLY | O_CLOEXEC, 0, may_fail=True)
         p.call("write", file, b"0", 1, may_fail=True)

@@ -21,6 +21,7 @@ from sentry.abi import (
     CLONE_NEWIPC,
     MOUNT_ATTR_IDMAP,
     MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_RDONLY,
     MS_BIND,
     MS_NODEV,
     MS_PRIVATE,
@@ -68,6 +69,8 @@ def detached(
         # in a user's mount namespace nobody may look below the mounts that it has come with: mount_namespaces(7), locked mounts
         recursive = True
         fd = lib.open_tree_(AT_FDCWD, os.fsencode(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
+        if fd >= 0:
+            _read_only_below(fd, field)
     if fd < 0:
         raise SpecError(field, f"{path!r}: {os.strerror(-fd).lower()}")
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
@@ -83,6 +86,17 @@ def detached(
             os.close(fd)
             raise SpecError(field, f"idmapped mount of {path!r}: {os.strerror(-error).lower()}")
     return int(fd)
+
+
+def _read_only_below(fd: int, field: str) -> None:
+    """The mounts below a detached mount, which the config has not asked for: the attributes that it asks for are the first one's alone."""
+    kept = os.fstatvfs(fd).f_flag & os.ST_RDONLY
+    error = lib.mount_setattr_(fd, b"", AT_EMPTY_PATH | AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0, -1)
+    if error >= 0 and not kept:
+        error = lib.mount_setattr_(fd, b"", AT_EMPTY_PATH, 0, MOUNT_ATTR_RDONLY, 0, -1)
+    if error < 0:
+        os.close(fd)
+        raise SpecError(field, f"make the mounts below read-only: {os.strerror(-error).lower()}")
 
 
 def mounts(

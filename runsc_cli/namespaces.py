@@ -35,6 +35,14 @@ def is_ours(file: os.stat_result, kind: str) -> bool:
     return os.path.samestat(file, os.stat(f"/proc/self/ns/{FILES[kind]}"))
 
 
+def is_ours_at(path: str, kind: str) -> bool:
+    """The same of the namespace at `path`. What cannot be looked at fails later, when it is joined."""
+    try:
+        return is_ours(os.stat(path), kind)
+    except OSError:
+        return False
+
+
 def foreign(pid: int) -> int:
     """CLONE_NEW* of the namespaces of process `pid` that are not ours. To join one's own may be forbidden, and of the user namespace is."""
     kinds = {**FLAGS, "user": CLONE_NEWUSER}

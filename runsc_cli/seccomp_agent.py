@@ -33,6 +33,7 @@ def keep(seccomp: Seccomp, container: Container) -> None:
 
 def send(container: Container, status: str, pid: int, listener: int) -> None:
     """Give away the listener of process `pid` of the container, which is `status`; our copy is closed. Raises PyscError."""
+    path = ""
     try:
         path, metadata = loads(directory.read(container.path(_FILE)))
         message = {"ociVersion": SPEC_VERSION, "fds": ["seccompFd"], "pid": pid}

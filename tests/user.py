@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from containers import Done
 from engines import Daemon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 UID, GID = 7741, 7742
 SUBORDINATE = 7_000_000
@@ -87,6 +88,14 @@ class User:
         """Make the user the owner of files below the home."""
         for path in paths:
             os.chown(path, UID, GID, follow_symlinks=False)
+
+    @contextmanager
+    def tmpfs(self, place: Path) -> Iterator[None]:
+        """Mounted by root, in the mount namespace where the user lives."""
+        inside = ["nsenter", "-t", str(self._holder.pid), "-m"]
+        subprocess.run([*inside, "mount", "-t", "tmpfs", "-o", "mode=777", "none", place], check=True)
+        yield
+        subprocess.run([*inside, "umount", place], check=True)
 
     def stop(self) -> None:
         self._holder.crash()

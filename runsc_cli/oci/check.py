@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from runsc_cli import capabilities, mount_options, rlimits
 from runsc_cli.errors import SpecError
+from runsc_cli.namespaces import is_ours_at
 from runsc_cli.oci import check_linux, enforce
 from runsc_cli.oci.values import NOBODY, absolute, cpu_list, id_mappings, one_of
 from runsc_cli.version import SPEC_VERSION
@@ -38,8 +39,9 @@ def check(spec: Spec, *, trusted: bool = False) -> list[str]:
     for name, value in (("hostname", spec.hostname), ("domainname", spec.domainname)):
         if len(value.encode()) > HOST_NAME_MAX:
             raise SpecError(name, f"is {len(value.encode())} bytes long, the kernel takes {HOST_NAME_MAX}")
-        if value and spec.linux.namespace("uts") is None:
-            raise SpecError(name, 'needs a namespace of type "uts" in linux.namespaces')
+        uts = spec.linux.namespace("uts")
+        if value and (uts is None or (uts.path and is_ours_at(uts.path, "uts"))):
+            raise SpecError(name, 'needs a namespace of type "uts" in linux.namespaces that is not the host\'s: it would change the host')
     for i, each in enumerate(spec.mounts):
         _mount(each, f"mounts[{i}]", spec, warnings)
     for name in ("prestart", "create_runtime", "create_container", "start_container", "poststart", "poststop"):

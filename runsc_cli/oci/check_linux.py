@@ -7,6 +7,7 @@ cgroupfs or /proc refuses is better refused before anything exists.
 from __future__ import annotations
 
 from runsc_cli.errors import SpecError
+from runsc_cli.namespaces import is_ours_at
 from runsc_cli.oci import check_seccomp
 from runsc_cli.oci.values import NOBODY, absolute, cpu_list, id_mappings, one_of
 
@@ -147,19 +148,8 @@ def _sysctl(name: str, section: Linux) -> None:
     if not need:
         raise SpecError(at, "is not kept per namespace: it would change the host")
     namespace = section.namespace(need)
-    if namespace is None or (namespace.path and _is_ours(namespace.path, need)):
+    if namespace is None or (namespace.path and is_ours_at(namespace.path, need)):
         raise SpecError(at, f"needs a {need} namespace of the container's own: it would change the host")
-
-
-def _is_ours(path: str, kind: str) -> bool:
-    """`path` is the namespace that we are in ourselves. What cannot be looked at fails later, when it is joined."""
-    import os
-
-    try:
-        theirs, ours = os.stat(path), os.stat("/proc/self/ns/" + {"network": "net"}.get(kind, kind))
-    except OSError:
-        return False
-    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def _memory_policy(policy: MemoryPolicy) -> None:

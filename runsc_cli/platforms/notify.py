@@ -308,14 +308,9 @@ def _boottime_of(pid: int) -> int:
 
 
 def _is_our_network(spec: Spec) -> bool:
-    """The container's network namespace is that in which we are. A path that cannot be looked at fails later, when it is joined."""
+    """The container's network namespace is that in which we are."""
     namespace = spec.linux.namespace("network")
-    if namespace is None or not namespace.path:
-        return namespace is None
-    try:
-        return namespaces.is_ours(os.stat(namespace.path), "network")
-    except OSError:
-        return False
+    return namespace is None or bool(namespace.path and namespaces.is_ours_at(namespace.path, "network"))
 
 
 def _terminals() -> list[Rule]:

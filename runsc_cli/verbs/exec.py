@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from runsc_cli.state import Container
 
 
-
 def run(options: Options, args: list[str], context: Context) -> int:
     container = context.store().load(args[0])
     status = container.status()

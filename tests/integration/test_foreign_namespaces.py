@@ -100,3 +100,27 @@ def test_ports_below_1024_of_a_namespace_that_is_joined(pysc: Pysc, bundle: Bund
     join(made, holder, "network", "net")
     done = pysc("run", "-b", made, pysc.id)
     assert (done.out, "Permission denied" in done.err) == (("served\n", False) if may else ("", True)), done
+
+
+def test_the_hosts_own_namespaces_are_left_as_they_are(pysc: Pysc, bundle: Bundles) -> None:
+    made = bundle(["true"])
+    capabilities = {kind: ["CAP_NET_BIND_SERVICE"] for kind in ("bounding", "permitted", "effective")}
+    made.config["process"]["capabilities"] = capabilities
+    made.config["linux"]["namespaces"] = [each for each in made.config["linux"]["namespaces"] if each["type"] != "network"]
+    made.config["linux"]["namespaces"].append({"type": "network", "path": "/proc/self/ns/net"})
+    made.write()
+    argv = ["unshare", "--net", "sh", "-c", '"$@" && cat /proc/sys/net/ipv4/ip_unprivileged_port_start', "sh"]
+    done = subprocess.run([*argv, *pysc.argv("run", "-b", made, pysc.id)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "1024\n", done
+
+
+@pytest.mark.parametrize("field", ["hostname", "domainname"])
+def test_the_hosts_names_are_not_changed(pysc: Pysc, bundle: Bundles, field: str) -> None:
+    made = bundle(["true"])
+    made.config.pop("hostname", None)
+    made.config[field] = os.uname().nodename
+    next(each for each in made.config["linux"]["namespaces"] if each["type"] == "uts")["path"] = "/proc/self/ns/uts"
+    made.write()
+    done = pysc("run", "-b", made, pysc.id)
+    assert done.code == 1
+    assert f"{field}: needs a namespace" in done.err

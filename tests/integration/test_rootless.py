@@ -82,6 +82,23 @@ def test_do_in_a_directory_of_somebody_elses(user: User, tmp_path: Path, platfor
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("options", [["bind", "ro"], ["bind"]])
+def test_what_a_bind_was_not_to_show_cannot_be_written_to(user: User, options: list[str]) -> None:
+    """The kernel lets no user copy one mount without those below it."""
+    volume = user.home / "volume"
+    (volume / "below").mkdir(parents=True, exist_ok=True)
+    user.give([volume, volume / "below"])
+    mount = {"destination": "/mnt", "type": "bind", "source": str(volume), "options": options}
+    made = bundle(user, "sh", "-c", "touch /mnt/top && echo top; touch /mnt/below/file && echo below; ls /mnt")
+    config = json.loads((made / "config.json").read_text())
+    config["mounts"].append(mount)
+    (made / "config.json").write_text(json.dumps(config))
+    with user.tmpfs(volume / "below"):
+        done = user("pysc", "run", "--bundle", made, "box")
+    assert "below" in done.out.split(), done  # the directory
+    assert ("top" in done.out.splitlines()[0], done.err.count("/mnt/below/file: Read-only file system")) == ("ro" not in options, 1), done
+
+
 def test_a_trusted_container(user: User) -> None:
     made = bundle(user, "sh", "-c", "id -u; grep -c Seccomp:.0 /proc/self/status")
     done = user("pysc", "--platform", "namespace", "run", "--bundle", made, "box")
