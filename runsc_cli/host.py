@@ -81,6 +81,7 @@ def _in_child(probe: Callable[[], int]) -> int:
     """What `probe` returns, an errno, in a process that ends with it."""
     pid = os.fork()
     if pid == 0:
+        code = errno.EIO
         try:
             code = probe()
         except OSError as error:

@@ -137,7 +137,7 @@ def names(p: Program, spec: Spec) -> None:
 def sysctls(p: Program, spec: Spec, made: Mapping[int, Result | Passed], last_gid: int) -> None:
     """Kernel parameters of the container's own namespaces: proc_sys(5). `made`: index in spec.mounts -> a mount of the stage's.
 
-    `last_gid`: the highest group id that the container has.
+    `last_gid`: the highest group id that the container has. Raises PyscError where the container has no procfs to set them through.
     """
     if not spec.linux.sysctl:
         return
@@ -145,11 +145,11 @@ def sysctls(p: Program, spec: Spec, made: Mapping[int, Result | Passed], last_gi
     from runsc_cli.oci.check_linux import sysctl_namespace
 
     proc = next((mount for index, mount in made.items() if spec.mounts[index].type == "proc"), None)
-    if proc is None:
-        return
     for name, value in sorted(spec.linux.sysctl.items()):
         namespace = spec.linux.namespace(sysctl_namespace(name))
         if namespace is None or not namespace.path:
+            if proc is None:
+                raise PyscError(f"linux.sysctl[{name!r}]: is set through /proc/sys: add a mount of type proc")
             write(p, proc, b"sys/", name, value, lambda gid: min(gid, last_gid))
 
 

@@ -88,3 +88,13 @@ def test_kernel_parameters_that_docker_sets(pysc: Pysc, bundle: Bundles, name: s
     path = f"/proc/sys/{name.replace('.', '/')}"
     made = bundle(["cat", path], linux={"sysctl": {name: value}})
     assert pysc("run", "-b", made, pysc.id).out == f"{shown}\n"
+
+
+def test_kernel_parameters_need_a_procfs(pysc: Pysc, bundle: Bundles) -> None:
+    made = bundle(["true"], linux={"sysctl": {"net.ipv4.ip_forward": "1"}})
+    made.config["mounts"] = [each for each in made.config["mounts"] if each["type"] != "proc"]
+    made.config["linux"]["maskedPaths"] = made.config["linux"]["readonlyPaths"] = []
+    made.write()
+    done = pysc("run", "-b", made, pysc.id)
+    assert done.code == 1
+    assert "linux.sysctl['net.ipv4.ip_forward']: is set through /proc/sys: add a mount of type proc" in done.err
