@@ -79,8 +79,6 @@ class Notify(Platform):
     def describe(self, spec: Spec, *, view: bool) -> None:
         options, state = self.creation.context.options, self.creation.container.state
         state.sentry = Process.of(self._sentry_pid)
-        if state.network == "host" and _is_our_network(spec):
-            state.network = "shared"
         state.profile = options["profile"] or "standard"
 
     def spaces(self, spec: Spec) -> Spaces:
@@ -115,6 +113,9 @@ class Notify(Platform):
         init = self.creation.init
         spaces = {kind: os.open(f"/proc/{init}/ns/{namespaces.FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("network", "ipc", "uts")}
         spaces["user"] = os.dup(plan.userns)
+        state = self.creation.container.state
+        if state.network == "host" and namespaces.is_ours(os.fstat(spaces["network"]), "network"):
+            state.network = "shared"
         procfd = _own_procfs()
         gofer_sock, root, made = self._fork_gofer(plan, procfd, meanwhile)
         return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, view)
@@ -305,12 +306,6 @@ def _boottime_of(pid: int) -> int:
     """The second of our CLOCK_BOOTTIME that is zero in the time namespace of `pid`: a line a clock, its seconds, its nanoseconds."""
     rows = (line.split() for line in directory.read(f"/proc/{pid}/timens_offsets").splitlines())
     return -next((int(row[1]) for row in rows if row[0] == "boottime"), 0)
-
-
-def _is_our_network(spec: Spec) -> bool:
-    """The container's network namespace is that in which we are."""
-    namespace = spec.linux.namespace("network")
-    return namespace is None or bool(namespace.path and namespaces.is_ours_at(namespace.path, "network"))
 
 
 def _terminals() -> list[Rule]:
