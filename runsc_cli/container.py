@@ -95,6 +95,8 @@ class Creation:
         made = self._enter(spec, spaces)
         self.init_pidfd = os.pidfd_open(stage.pid)
         state.init = Process.of(stage.pid)
+        if self.cgroup is None:
+            self.container.save()  # once it outlives us, a delete would find it by nothing else
         if spec.linux.net_devices:
             from runsc_cli import net_devices
 

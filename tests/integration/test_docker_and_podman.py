@@ -157,7 +157,8 @@ def test_changes_are_in_the_layer(engine: Engine, name: str) -> None:
     engine("run", "--network", "none", "--name", name, "busybox", "sh", "-c", script, check=True)
     assert set(engine("diff", name, check=True).out.splitlines()) >= {"A /etc/new", "D /etc/group"}
     engine("commit", name, f"{name}:latest", check=True)
-    done = engine("run", "--rm", "--network", "none", f"{name}:latest", "sh", "-c", "cat /etc/new; stat -c %u:%g /etc/new; test -e /etc/group || echo gone")
+    script = "cat /etc/new; stat -c %u:%g /etc/new; test -e /etc/group || echo gone"
+    done = engine("run", "--rm", "--network", "none", f"{name}:latest", "sh", "-c", script)
     assert done.out == "text\n5:6\ngone\n", done
     engine("rmi", f"{name}:latest", check=True)
 
