@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 DEADLINE = 30
-SAMPLE = (0.5, 0.9)
+SAMPLE = (0.5, 0.9, 0.96)
 """Steps of each case in the normal run: the first ones are the interpreter's."""
 
 FORKS = ("56", "435")  # clone, clone3
