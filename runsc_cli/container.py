@@ -18,7 +18,7 @@ from runsc_cli.failure import reason
 from runsc_cli.platforms.choice import choose, named
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
-from runsc_cli.state import CREATED, CREATING, FIFO, HOOKS_FILE, RUNNING, STOPPED
+from runsc_cli.state import CREATED, CREATING, FIFO, HOOKS_FILE, RUNNING, STOPPED, check_id
 from runsc_cli.teardown import destroy
 from sentry.abi import CLONE_NEWNS
 from sentry.platform import signals, wire
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from runsc_cli.oci.model import Spec
     from runsc_cli.options import Options
     from runsc_cli.platforms.base import Platform
+    from runsc_cli.platforms.placement import Placement
     from runsc_cli.state import Container
 
 
@@ -48,16 +49,18 @@ class Creation:
         "context",
         "init_pidfd",
         "mntns",
+        "placement",
         "platform",
         "root",
         "spec",
         "stage",
     )
 
-    def __init__(self, context: Context, container: Container, platform: type[Platform]) -> None:
+    def __init__(self, context: Context, container: Container, platform: type[Platform], placement: Placement | None) -> None:
         self.context = context
         self.container = container
         self.console_master = -1
+        self.placement = placement
         self.cgroup: Cgroup | None = None
         self.init_pidfd = -1
         self.mntns = -1
@@ -72,6 +75,8 @@ class Creation:
             self.stage.end()
         self.platform.abort()
         destroy(self.container, self.warn)
+        if self.placement is not None and self.placement.beside is not None:
+            self.placement.beside.unmake()
 
     def warn(self, text: str) -> None:
         self.context.log.warning(text)
@@ -136,7 +141,8 @@ class Creation:
         path = spec.linux.cgroups_path
         if self.context.options["systemd_cgroup"]:
             path = self._start_scope(spec)
-        self.cgroup = driver.plan(path, self.container.id, spec.linux.resources)
+        there = self.placement.beside.hierarchies if self.placement is not None and self.placement.beside is not None else None
+        self.cgroup = driver.plan(path, self.container.id, spec.linux.resources, hierarchies=there)
         self.cgroup.member = self.stage.pid if self.stage is not None else 0
         # Among those whose members a teardown kills only once they are known to be ours.
         state = self.container.state
@@ -359,7 +365,12 @@ def create(context: Context, options: Options, id: str) -> Creation:
         creation.describe(spec, bundle)
         creation.run(bundle, launch.preserved_fds(options, listening))
 
-    return _create(context, id, platform, work)
+    def path() -> str:
+        from runsc_cli.platforms.placement import cgroups_path
+
+        return cgroups_path(raw)
+
+    return _create(context, id, platform, path, work)
 
 
 def create_from(context: Context, id: str, view: View) -> Creation:
@@ -369,21 +380,24 @@ def create_from(context: Context, id: str, view: View) -> Creation:
         creation.describe(view.spec, "/", view)
         creation.run("/", view=view)
 
-    return _create(context, id, named(choose(context.options)), work)
+    return _create(context, id, named(choose(context.options)), lambda: view.spec.linux.cgroups_path, work)
 
 
-def _create(context: Context, id: str, platform: type[Platform], work: Callable[[Creation], None]) -> Creation:
+def _create(context: Context, id: str, platform: type[Platform], path: Callable[[], str], work: Callable[[Creation], None]) -> Creation:
+    """`path`: what linux.cgroupsPath is, for a platform that begins before the config is checked."""
     _need_pidfds()
     store = context.store()
     if os.geteuid() != 0:
         from runsc_cli import rootless
 
         context.own_ids = rootless.enter(context.log.warning)
-    container = store.create(id)
+    check_id(id)
+    placement = platform.placement(context, id, path)
+    container = store.create(id, placement.note if placement is not None else None)
     try:
-        creation = Creation(context, container, platform)
+        creation = Creation(context, container, platform, placement)
     except BaseException:
-        container.remove()
+        destroy(container, context.log.warning)
         raise
     try:
         work(creation)

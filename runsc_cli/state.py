@@ -69,13 +69,15 @@ class State:
     cgroups are the directories that hold the workload and nothing else, one a hierarchy: kill --all and
     delete --force end whatever is in them, delete removes them. cgroups_planned are those that `create` is about
     to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
-    `unit` is systemd's scope, where that has made the cgroup. `init` is the container's first process, `creator` the command that creates it.
+    `unit` is systemd's scope, where that has made the cgroup. cgroups_beside and unit_beside are the sentry's and the gofer's.
+    `init` is the container's first process, `creator` the command that creates it.
     """
 
     __slots__ = (
         "annotations",
         "bundle",
         "cgroups",
+        "cgroups_beside",
         "cgroups_planned",
         "config",
         "created",
@@ -91,6 +93,7 @@ class State:
         "rootfs",
         "sentry",
         "unit",
+        "unit_beside",
     )
 
     def __init__(self, id: str) -> None:
@@ -107,7 +110,9 @@ class State:
         self.profile = ""
         self.cgroups: list[str] = []
         self.cgroups_planned: list[str] = []
+        self.cgroups_beside: list[str] = []
         self.unit = ""
+        self.unit_beside = ""
         self.creator: Process | None = None
         self.init: Process | None = None
         self.sentry: Process | None = None
@@ -331,8 +336,10 @@ class Store:
         self.root = os.path.abspath(root)
         self.mode = mode
 
-    def create(self, id: str) -> Container:
-        """A new container, in the state creating and locked: `with store.create(id) as container: ...`"""
+    def create(self, id: str, note: Callable[[State], None] | None = None) -> Container:
+        """A new container, in the state creating and locked: `with store.create(id) as container: ...`
+
+        `note` adds to the state before it is saved."""
         container = Container(f"{self.root}/{check_id(id)}", id)
         try:
             os.makedirs(self.root, 0o700, exist_ok=True)
@@ -355,6 +362,8 @@ class Store:
         now = time_ns()
         container.state.created = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(now // 10**9))}.{now % 10**9:09}Z"
         container.state.creator = Process.of(os.getpid())
+        if note is not None:
+            note(container.state)
         try:
             container.save()
         except BaseException:

@@ -4,7 +4,7 @@ runsc_cli/container.py and verbs/exec.py make containers and processes; at the p
 is it looked at which one it is. What a platform keeps between commands is in state.json.
 
                       notify                                    namespace
-    begin             fork the sentry                           -
+    begin             fork the sentry, beside the leaf          -
     describe          profile, whose network                    whose network
     spaces            a user and a time namespace always        what config.json says
     filesystem        procfs and tmpfs, a generated /sys        as config.json says
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from gofer.mounts import Mount
     from gofer.tree import Plan
     from runsc_cli.container import Creation
+    from runsc_cli.context import Context
     from runsc_cli.enter import Spaces
     from runsc_cli.mount_options import MountOptions
     from runsc_cli.oci.model import Mount as SpecMount
     from runsc_cli.oci.model import Spec
+    from runsc_cli.platforms.placement import Placement
     from runsc_cli.stage.program import Program, Stage
     from runsc_cli.state import Container
 
@@ -63,6 +65,11 @@ class Platform:
 
     def __init__(self, creation: Creation) -> None:
         self.creation = creation
+
+    @staticmethod
+    def placement(_context: Context, _id: str, _path: Callable[[], str]) -> Placement | None:
+        """Where processes of ours live, if there are any. `_path`: linux.cgroupsPath of a config that is not checked yet. Raises PyscError."""
+        return None
 
     def describe(self, spec: Spec, *, view: bool) -> None:
         """Fill in what the state says of the platform. `view`: of a `do`. Raises PyscError."""

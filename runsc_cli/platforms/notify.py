@@ -16,9 +16,10 @@ from runsc_cli.cgroups import devices
 from runsc_cli.control import SOCKET, ask
 from runsc_cli.daemon import daemon
 from runsc_cli.enter import Spaces
-from runsc_cli.errors import PyscError, SpecError
+from runsc_cli.errors import HostError, PyscError, SpecError
 from runsc_cli.platforms.base import Guard, Platform, built
 from runsc_cli.platforms.choice import NOTIFY
+from runsc_cli.platforms.placement import placement
 from runsc_cli.process import Process
 from sentry.abi import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWTIME, O_PATH
 from sentry.devices import READ, WRITE, Rule
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from gofer.mounts import Mount
     from gofer.tree import Plan
     from runsc_cli.container import Creation
+    from runsc_cli.context import Context
     from runsc_cli.mount_options import MountOptions
     from runsc_cli.oci.model import Mount as SpecMount
     from runsc_cli.oci.model import Spec
+    from runsc_cli.platforms.placement import Placement
     from runsc_cli.stage.program import Program, Result, Stage
     from runsc_cli.state import Container
 
@@ -60,7 +63,12 @@ class Notify(Platform):
         self._born: int | None = 0
         """The second of CLOCK_BOOTTIME at which the container's clocks begin; None: a namespace that it joins says so."""
         self._gofer_pid = -1
-        self._sentry_pid, self._sentry_sock = self._fork_sentry()
+        born = creation.placement.make(creation.container) if creation.placement is not None else None
+        try:
+            self._sentry_pid, self._sentry_sock = self._fork_sentry()
+        finally:
+            if born is not None:
+                born()
 
     def _fork_sentry(self) -> tuple[int, wire.Socket]:
         ours, theirs = wire.pair()
@@ -72,9 +80,30 @@ class Notify(Platform):
 
             boot.run(theirs)
 
-        pid = daemon("pysc-sentry", [theirs.fileno(), *([2] if debug else [])], work)
+        pid = self._daemon("pysc-sentry", theirs, [2] if debug else [], work)
         theirs.close()
         return pid, ours
+
+    def _daemon(self, name: str, sock: wire.Socket, keep: list[int], work: Callable[[], None]) -> int:
+        """A process of ours in its place. `sock`: its own, by which it says what is wrong with that."""
+        placement = self.creation.placement
+        beside = placement.beside if placement is not None else None
+        if beside is None:
+            return daemon(name, [sock.fileno(), *keep], work)
+
+        def enter() -> None:
+            try:
+                beside.enter()
+            except HostError as error:
+                wire.send(sock, {"error": error.message})
+                return
+            work()
+
+        return daemon(name, [sock.fileno(), *keep], enter, beside.fork)
+
+    @staticmethod
+    def placement(context: Context, id: str, path: Callable[[], str]) -> Placement | None:
+        return placement(context, id, path)
 
     def describe(self, spec: Spec, *, view: bool) -> None:
         options, state = self.creation.context.options, self.creation.container.state
@@ -124,11 +153,11 @@ class Notify(Platform):
         """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
         ours, theirs = wire.pair()
         init = self.creation.init_pidfd
-        keep = [theirs.fileno(), procfd, init, *plan.fds()]
+        keep = [procfd, init, *plan.fds()]
         debug = bool(self.creation.context.options["debug"])
         if debug:
             keep.append(2)
-        self._gofer_pid = daemon("pysc-gofer", keep, lambda: server.run(theirs, plan, init, procfd, debug=debug))
+        self._gofer_pid = self._daemon("pysc-gofer", theirs, keep, lambda: server.run(theirs, plan, init, procfd, debug=debug))
         theirs.close()
         self.creation.container.state.gofer = Process.of(self._gofer_pid)
         answer, fds = built(ours, meanwhile, "the gofer ended while it built the mount tree; --debug shows why")
