@@ -38,6 +38,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         status = supervise(creation.init, master if master >= 0 else None, signals)
     if context.options["debug"]:
         creation.say_counts(creation.platform.report())
+    creation.platform.done()
     container.record_exit(status)
     if not options["keep"]:
         with container.lock():
