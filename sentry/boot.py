@@ -98,6 +98,9 @@ class Sentry:
             from sentry.syscalls import notified
 
             notified.add(handlers, message["notified"], message["profile"], message["network"])
+        faults = message.get("faults", [])
+        if faults:
+            from sentry.inject import Faults
         forbid_imports()
         _check(lib.setns_(given["mnt"], CLONE_NEWNS), "join the mount namespace")
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
@@ -127,6 +130,10 @@ class Sentry:
         self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
         if message.get("notified"):
             self._dispatcher.start_watching().stages_known = "execve" in message["notified"]
+        if faults:
+            watch = self._dispatcher.start_watching()
+            watch.faults = Faults(faults, procfd, self._enter_thread)
+            watch.change(())
         if "trace" in given:
             self._trace(given["trace"], message["trace"])
         _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
@@ -140,7 +147,10 @@ class Sentry:
         signals.handle(signals.SIGINT, signals.SIG_IGN)
         gc.disable()  # a pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles
         sys.setswitchinterval(0.05)
-        own_filter.install(CALLS if self._kernel.unix is None else SHARED, "sentry", debug=message["debug"])
+        calls = CALLS if self._kernel.unix is None else SHARED
+        if any(fault["signal"] for fault in faults):
+            calls = {**calls, "tgkill": None}
+        own_filter.install(calls, "sentry", debug=message["debug"])
         proc.start(self._kernel)
 
     def _enter_thread(self) -> None:

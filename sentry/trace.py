@@ -233,9 +233,11 @@ class Watch:
     def change(self, traces: Sequence[Trace]) -> None:
         """Show it to these from now on, and to nobody else."""
         self.traces = tuple(traces)
-        faulty = self.faults.numbers if self.faults is not None else frozenset()
+        always = set(self.faults.numbers) if self.faults is not None else set()
+        if self.stages_known and (always or traces):
+            always.update(_EXECUTES)
         for number, plain in self._plain.items():
-            if number in faulty or any(trace.wants(number) for trace in traces):
+            if number in always or any(trace.wants(number) for trace in traces):
                 self._handlers[number] = self._wrapped(plain)
             elif self._handlers.get(number) is not plain:
                 self._handlers[number] = plain
@@ -270,18 +272,13 @@ class Watch:
     def _watched(self, task: Task, plain: Handler) -> object:
         if self._is_stage(task):
             return plain(task)
-        key = task.listener, task.id
-        looks = self._current[key] = []
-        try:
-            buffer = ffi.new("char[]", PIPE_BUF)
-            looks += self._looks(task, buffer)
-            faults = self.faults
-            fault = faults.of(task) if faults is not None else None
-            if faults is not None and fault is not None:
-                return fault.act(faults, task, plain, lambda own, handler, done: self._answer(own, handler, looks, buffer, done))
+        buffer = ffi.new("char[]", PIPE_BUF)
+        looks = self._looks(task, buffer)
+        faults = self.faults
+        fault = faults.of(task) if faults is not None else None
+        if faults is None or fault is None:
             return self._answer(task, plain, looks, buffer, MEDIATED)
-        finally:
-            self._current.pop(key, None)
+        return fault.act(faults, task, plain, lambda own, handler, done: self._answer(own, handler, looks, buffer, done))
 
     def _looks(self, task: Task, buffer: Any) -> list[Look]:
         wanting = [trace for trace in self.traces if trace.wants(task.nr)]
@@ -298,6 +295,14 @@ class Watch:
 
     def _answer(self, task: Task, handler: Handler, looks: list[Look], buffer: Any, done: int) -> object:
         """What the dispatcher does with an outcome, and the records. There is nothing left for the dispatcher to answer."""
+        key = task.listener, task.id
+        self._current[key] = looks
+        try:
+            return self._act(task, handler, looks, buffer, done)
+        finally:
+            self._current.pop(key, None)
+
+    def _act(self, task: Task, handler: Handler, looks: list[Look], buffer: Any, done: int) -> object:
         listener, ident = task.listener, task.id
         try:
             outcome = handler(task)

@@ -7,8 +7,9 @@ from fcntl import fcntl
 from select import POLLIN, poll
 
 from runsc_cli.daemon import daemon
-from runsc_cli.errors import HostError, PyscError, UsageError
+from runsc_cli.errors import HostError, UsageError
 from runsc_cli.trace.spec import Wanted, check_limit
+from sentry.syscalls.numbers import NUMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Tracing:
         self._options = options
         self._id = state.id
         self._wanted: Wanted | None = None
+        self._faults: list[dict[str, Any]] = []
         self._done = -1
         asked = options["strace_syscalls"] or options["strace"]
         native: set[str] = set()
@@ -52,14 +54,19 @@ class Tracing:
             self._wanted = Wanted(asked, "--strace")
             check_limit(options["strace_log_size"], "--strace-log-size")
             native |= self._wanted.native
-        if self._wanted is not None:
-            native.add("execve")
-            native.add("execveat")
+        if options["inject"]:
+            from runsc_cli.trace.inject import parse
+
+            self._faults = [parse(text, state.profile, state.network) for text in options["inject"]]
+            named = {number: name for name, number in NUMBERS.items()}
+            native.update(named[number] for fault in self._faults for number in fault["numbers"])
+        if self._wanted is not None or self._faults:
+            native.update(("execve", "execveat"))  # where a process of ours becomes the workload is seen by them
         self._notified = state.notified = sorted(native)
 
     def describe(self, given: dict[str, int], spec: Spec) -> dict[str, Any]:
         """What the sentry gets in addition; start the process that shows what it writes."""
-        message: dict[str, Any] = {"notified": self._notified}
+        message: dict[str, Any] = {"notified": self._notified, "faults": self._faults}
         if self._wanted is not None:
             read, given["trace"] = pipe()
             message["trace"] = self._wanted.request(self._options["strace_log_size"])
@@ -99,7 +106,8 @@ class Tracing:
 
 def background(options: Options) -> None:
     """For a container that outlives the command. Raises UsageError where its lines would have nowhere to go."""
-    if options["strace"] not in ("", "false") and not options["strace_log"]:
+    asked = options["strace_syscalls"] or options["strace"]
+    if asked.lower() not in ("", "false") and not options["strace_log"]:
         raise UsageError("--strace: a container in the background has no stderr to write to: add --strace-log FILE, or use pysc trace")
 
 
@@ -118,7 +126,3 @@ def find_listener(stage: Stage) -> int:
         except OSError:  # closed meanwhile, or it has ended
             continue
     return -1
-
-
-def needs_sentry(platform: str, id: str) -> PyscError:
-    return PyscError(f"container {id} has no sentry (platform {platform}): its calls are the kernel's alone; use strace(1)")

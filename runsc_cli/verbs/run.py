@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 def run(options: Options, args: list[str], context: Context) -> int:
     from runsc_cli.supervise import Signals, supervise
 
+    if options["detach"] and (context.options["strace"] or context.options["strace_syscalls"]):
+        from runsc_cli.trace.start import background
+
+        background(context.options)
     with Signals() as signals:  # before there is a container: a signal is then for it, and never leaves one behind
         creation = create(context, options, args[0])
         container = creation.container
