@@ -210,13 +210,14 @@ class Look:
 class Watch:
     """The wrapped handlers of one container, the traces, and the faults. Changed by the main thread alone, used by all."""
 
-    __slots__ = ("_current", "_handlers", "_held", "_kernel", "_plain", "_stages", "faults", "stages_known", "traces")
+    __slots__ = ("_current", "_handlers", "_held", "_kernel", "_plain", "_stages", "_unhandled", "faults", "stages_known", "traces")
 
     def __init__(self, kernel: Kernel, handlers: dict[int, Handler], denied: dict[int, int], deny: Callable[[int], Handler]) -> None:
         """`handlers`: the dispatchers' table, which is changed in place. `deny`: a handler that refuses a number of `denied`."""
         self._kernel = kernel
         self._handlers = handlers
         self._plain = {**{number: deny(number) for number in denied}, **handlers}
+        self._unhandled = denied.keys() - handlers.keys()
         self._current: dict[tuple[int, int], list[Look]] = {}
         self._held: dict[tuple[int, int], list[Look]] = {}
         self._stages: dict[int, int] = {}
@@ -239,9 +240,11 @@ class Watch:
         for number, plain in self._plain.items():
             if number in always or any(trace.wants(number) for trace in traces):
                 self._handlers[number] = self._wrapped(plain)
-            elif self._handlers.get(number) is not plain:
+            elif number in self._unhandled:
+                self._handlers.pop(number, None)
+            else:
                 self._handlers[number] = plain
-        watched = any(self._handlers.get(number) is not self._plain[number] for number in _OPENS)
+        watched = any(self._handlers[number] is not self._plain[number] for number in _OPENS & self._handlers.keys())
         self._kernel.credentials.watch(watched)
 
     def quiet(self) -> None:

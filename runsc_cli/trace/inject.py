@@ -96,7 +96,7 @@ def _retval(text: str, value: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number < 1 << 63:
-        raise _bad(text, f"retval={value}: a number from 0 is needed; error= is for failures")
+        raise _bad(text, f"retval {quote(value)}: a number from 0 is needed; error= is for failures")
     return number
 
 
@@ -124,11 +124,11 @@ def _when(text: str, value: str) -> list[int]:
     """[first, last or 0, step]; step 0 is that one call alone."""
     match = _WHEN.fullmatch(value)
     if match is None:
-        raise _bad(text, f"when={value}: FIRST[..LAST][+[STEP]] is needed, as in 3, 3+, 3+2, 3..5")
+        raise _bad(text, f"when {quote(value)}: FIRST[..LAST][+[STEP]] is needed, as in 3, 3+, 3+2, 3..5")
     first, last = int(match[1]), int(match[2] or 0)
     step = int(match[4]) if match[4] else 1 if match[3] or match[2] else 0
     if first < 1 or (match[2] and last < first) or (match[4] and step < 1):
-        raise _bad(text, f"when={value}: calls are counted from 1, LAST is not before FIRST, and STEP is 1 at least")
+        raise _bad(text, f"when {quote(value)}: calls are counted from 1, LAST is not before FIRST, and STEP is 1 at least")
     return [first, last, step]
 
 

@@ -106,7 +106,7 @@ def _dirfd(value: int) -> str:
     return "AT_FDCWD" if _s32(value) == -100 else str(_s32(value))
 
 
-_NUMBERS: dict[str, Callable[[int], str]] = {
+NUMBER_WORDS: dict[str, Callable[[int], str]] = {
     "fd": lambda v: str(_s32(v)),
     "dirfd": _dirfd,
     "int": lambda v: str(_s32(v)),
@@ -198,8 +198,8 @@ class Lines:
 
     def _argument(self, r: Record, arg: int, word: str) -> str:
         value = r.args[arg]
-        if word in _NUMBERS:
-            return _NUMBERS[word](value)
+        if word in NUMBER_WORDS:
+            return NUMBER_WORDS[word](value)
         if word in names.WORDS:
             return names.WORDS[word](value & 0xFFFFFFFF)
         if word in names.BITS:
@@ -225,7 +225,7 @@ class Lines:
         if stem in ("path", "str", "in", "out"):
             return quoted(data, 4096 if stem == "path" else self._limit, cut=status == 1)
         try:
-            return _STRUCTURES[stem](data)
+            return STRUCTURES[stem](data)
         except (struct.error, ValueError, KeyError):
             return _pointer(r.args[arg])
 
@@ -319,7 +319,7 @@ def _fds(data: bytes) -> str:
     return "[{}, {}]".format(*struct.unpack_from("<2i", data))
 
 
-_STRUCTURES: dict[str, Callable[[bytes], str]] = {
+STRUCTURES: dict[str, Callable[[bytes], str]] = {
     "addr": _sockaddr,
     "how": _how,
     "ts": _ts,

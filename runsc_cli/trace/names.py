@@ -157,8 +157,8 @@ def open_flags(value: int) -> str:
 def mode(value: int) -> str:
     """Permission bits in octal, with the type of the file in front if there is one: S_IFREG|0644."""
     kind = _TYPES.get(value & 0o170000)
-    digits = f"{value & 0o7777:03o}" if kind else f"{value:03o}"
-    return f"{kind}|0{digits}" if kind else f"0{digits}"
+    digits = f"0{value & 0o7777 if kind else value:o}".rjust(3, "0")
+    return f"{kind}|{digits}" if kind else digits
 
 
 def map_flags(value: int) -> str:
