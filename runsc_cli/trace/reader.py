@@ -19,8 +19,7 @@ _AT_ONCE = 1 << 16
 
 
 def show(pipe: int, out: int, lines: Lines) -> None:
-    """Until the writer has closed the pipe. Raises OSError when `out` cannot be written to."""
-    os.set_blocking(pipe, False)
+    """Until the writer has closed the pipe, which does not block. Raises OSError when `out` cannot be written to."""
     waiting = poll()
     waiting.register(pipe, POLLIN)
     backlog = bytearray()

@@ -1,11 +1,11 @@
-"""What --strace and `pysc trace --syscalls` may say: `all`, `openat,read`. Names of system calls, checked."""
+"""What --strace and `pysc trace --syscalls` may say: `all`, `openat,read`, `%file`. Names of system calls, checked."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 
 from runsc_cli.errors import UsageError, quote
-from runsc_cli.trace.signatures import reads
+from runsc_cli.trace.signatures import TABLE, reads
 from sentry.syscalls.notified import UNSOUND
 from sentry.syscalls.numbers import NUMBERS
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 ALL, MEDIATED = "all", "mediated"
+_GROUPS = {"%file": frozenset(("path",)), "%desc": frozenset(("fd", "dirfd"))}
 MOST_SHOWN = 1024
 """Bytes of a string: a record is 4096 at most."""
 
@@ -28,12 +29,13 @@ class Wanted:
         self.native: frozenset[str] = frozenset()
         """Calls that have to be sent to the sentry for it, should they be native."""
         self.numbers: list[int] | None = None
+        text = text.removeprefix("trace=")
         if text in ("true", MEDIATED, ""):
             return
         if text == ALL:
             self.native = frozenset(NUMBERS) - frozenset(UNSOUND)
             return
-        chosen = [word for word in text.replace(" ", "").split(",") if word]
+        chosen = _expanded([word for word in text.replace(" ", "").split(",") if word])
         for name in chosen:
             check_name(name, option)
             if name in UNSOUND:
@@ -47,6 +49,18 @@ class Wanted:
         named = {number: name for name, number in NUMBERS.items()}
         plans = {str(number): reads(named[number], limit) for number in numbers}
         return {"numbers": self.numbers, "reads": {number: plan for number, plan in plans.items() if plan}}
+
+
+def _expanded(words: list[str]) -> list[str]:
+    """strace's groups: %file is what takes a path, %desc what takes a descriptor."""
+    names: list[str] = []
+    for word in words:
+        wanted = _GROUPS.get(word)
+        if wanted is None:
+            names.append(word)
+        else:
+            names += [name for name, kinds in TABLE.items() if wanted & set(kinds) and name not in UNSOUND]
+    return names
 
 
 def check_name(name: str, option: str) -> None:

@@ -88,7 +88,12 @@ class Tracing:
         json = self._options["strace_format"] == "json"
         lines = Lines(json=json, limit=self._options["strace_log_size"], bracket=not path, newline="\r\n" if raw else "\n")
         self._done, ended = os.pipe2(os.O_CLOEXEC)
-        daemon("pysc-strace", [read, out, ended], lambda: reader.show(read, out, lines))
+
+        def work() -> None:
+            _confine()
+            reader.show(read, out, lines)
+
+        daemon("pysc-strace", [read, out, ended], work)
         os.close(ended)
         os.close(read)
         if path:
@@ -102,6 +107,16 @@ class Tracing:
             waiting.poll(_PATIENCE_MS)
             os.close(self._done)
             self._done = -1
+
+
+def _confine() -> None:
+    """What is shown comes from the workload in the end: this process reads, writes, and can do nothing else."""
+    from sentry.abi import PR_SET_NO_NEW_PRIVS
+    from sentry.platform import own_filter
+    from sentry.platform._native import lib
+
+    lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    own_filter.install({**own_filter.PROCESS, "read": None}, "pysc-strace", debug=False)
 
 
 def background(options: Options) -> None:
@@ -120,9 +135,11 @@ def find_listener(stage: Stage) -> int:
     waiting.register(stage.socket.fileno(), POLLIN)
     while not waiting.poll(1):
         try:
-            for name in os.listdir(f"/proc/{stage.pid}/fd"):
-                if os.readlink(f"/proc/{stage.pid}/fd/{name}") == _LISTENER:
-                    return stage.take_fd(int(name))
+            # below it are the descriptors that the workload is given of the caller's, and the stage's socket
+            numbers = sorted(map(int, os.listdir(f"/proc/{stage.pid}/fd")), reverse=True)
+            for number in numbers:
+                if number > stage.number and os.readlink(f"/proc/{stage.pid}/fd/{number}") == _LISTENER:
+                    return stage.take_fd(number)
         except OSError:  # closed meanwhile, or it has ended
             continue
     return -1

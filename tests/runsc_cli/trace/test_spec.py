@@ -124,6 +124,14 @@ def test_some_calls() -> None:
     assert wanted.request(32)["reads"] == {"257": [["s", 1, 0, 4096]]}
 
 
+def test_straces_groups_and_prefix() -> None:
+    files = Wanted("trace=%file", "--strace").native
+    assert {"openat", "execve", "rename", "mount", "inotify_add_watch"} < files
+    assert not files & {"read", "socket", "mmap"}
+    assert {"read", "openat", "mmap", "epoll_ctl"} < Wanted("%desc,getpid", "--strace").native
+    assert "getpid" in Wanted("%desc,getpid", "--strace").native
+
+
 @pytest.mark.parametrize(("text", "why"), [("opne", "did you mean open?"), ("rt_sigreturn", "cannot be traced"), ("clone3", "ENOSYS")])
 def test_no_such_calls(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
