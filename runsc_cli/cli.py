@@ -23,6 +23,8 @@ _EXAMPLES = (
     "pysc run --bundle ./bundle greeter",
     "pysc --root /run/web list",
     "pysc --platform namespace run --bundle ./bundle trusted",
+    "pysc --strace=%file do -- make",
+    "pysc --inject openat:ENOSPC:when=3+ do -- ./program",
 )
 
 
