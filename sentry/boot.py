@@ -214,7 +214,7 @@ class Sentry:
     def _trace(self, pipe: int, wanted: dict[str, Any]) -> None:
         """Show calls to whoever reads `pipe`, until it is closed there."""
         os.set_blocking(pipe, False)
-        self._traces[pipe] = Trace(pipe, wanted["numbers"], wanted["reads"])
+        self._traces[pipe] = Trace(pipe, wanted.get("numbers"), wanted.get("reads", {}))
         self._poll.register(pipe, 0)  # POLLERR: nobody reads any more
         self._dispatcher.start_watching().change(tuple(self._traces.values()))
 

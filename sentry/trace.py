@@ -61,7 +61,7 @@ class Trace:
     __slots__ = ("_lock", "_reads", "dropped", "fd", "numbers")
 
     def __init__(self, fd: int, numbers: Sequence[int] | None, reads: dict[str, list[list[Any]]]) -> None:
-        """`numbers`: of the calls it wants, None is all. `reads`: by number what to read of memory, see runsc_cli/trace/table.py."""
+        """`numbers`: of the calls it wants, None is all. `reads`: by number what to read of memory, see runsc_cli/trace/signatures.py."""
         self.fd = fd
         self.numbers = None if numbers is None else frozenset(numbers)
         self.dropped = 0
@@ -198,6 +198,10 @@ class Look:
             self._bytes(tid, buffer, arg, "b", element, base, size, limit, room)
             room -= before - self._room
 
+    def forget(self) -> None:
+        """What was read may have been another's."""
+        self._read = b""
+
     def tell(self, kind: int, outcome: int, result: int) -> None:
         """Write the record."""
         passed = monotonic_ns() - self._began
@@ -205,6 +209,15 @@ class Look:
         head = pack(HEAD, size, kind, outcome, *self._ids, self._nr, result, self._when, passed, *self._args)
         self._trace.write(head + self._read)
         self._read = b""
+
+
+def _read(looks: Sequence[Look], task: Task, buffer: Any, result: int | None) -> None:
+    """Look at the caller's memory. If it was killed meanwhile its number may be another task's, whose memory nobody is shown."""
+    for look in looks:
+        look.look(task, buffer, result)
+    if looks and lib.notif_valid(task.listener, task.id) < 0:
+        for look in looks:
+            look.forget()
 
 
 class Watch:
@@ -292,8 +305,7 @@ class Watch:
             found = [Look(trace, task, (ids.ns_tgid, ids.ns_tid)) for trace in wanting]
         except OSError:  # it has been killed meanwhile
             found = [Look(trace, task, (0, 0)) for trace in wanting]
-        for look in found:
-            look.look(task, buffer, None)
+        _read(found, task, buffer, None)
         return found
 
     def _answer(self, task: Task, handler: Handler, looks: list[Look], buffer: Any, done: int) -> object:
@@ -319,8 +331,7 @@ class Watch:
             raise
         if outcome.__class__ is int:
             result: int = outcome
-            for look in looks:
-                look.look(task, buffer, result)
+            _read(looks, task, buffer, result)
             lib.notif_send(listener, ident, result, 0, 0)
             self._tell(listener, ident, looks, done, result)
         elif outcome.__class__ is Fd:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from containers import Bundles, Pysc, requires
+from user import User
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def start(pysc: Pysc, made: object, *globals: object) -> None:
 
 @pytest.mark.parametrize("profile", ["standard", "strict"])
 def test_do_shows_what_a_command_opens(pysc: Pysc, profile: str) -> None:
-    done = pysc("--profile", profile, "--strace", "do", "--", "cat", "/etc/passwd", "/nowhere")
+    done = pysc("--profile", profile, "--strace", "do", "--quiet", "--", "sh", "-c", "exec cat /etc/passwd /nowhere 2>/dev/null")
     assert done.code == 1
     lines = traced(done.err)
     assert re.search(r'^openat\(AT_FDCWD, "/etc/passwd", O_RDONLY\) = \d+$', "\n".join(lines), re.MULTILINE)
@@ -174,6 +175,17 @@ threads = [threading.Thread(target=work) for _ in range(4)]
     assert len(opens) == 200
     assert len({row["tid"] for row in opens}) == 4
     assert len({row["pid"] for row in opens}) == 1
+
+
+def test_an_ordinary_user() -> None:
+    user = User(65536)
+    try:
+        done = user("pysc", "--strace=all", "--inject", "mkdir:EIO", "do", "--quiet", "--", "sh", "-c", "cat /etc/passwd >/dev/null; mkdir x")
+        assert done.code == 1
+        assert re.search(r'openat\(AT_FDCWD, "/etc/passwd", O_RDONLY\) = 3', done.err), done
+        assert 'mkdir("x", 0777) = -1 EIO (Input/output error) (INJECTED)' in done.err
+    finally:
+        user.stop()
 
 
 # ---- pysc trace ----
