@@ -14,7 +14,7 @@ import os
 from time import sleep
 
 from sentry.platform._native import ffi, lib
-from sentry.platform.threads import start_new_thread
+from sentry.platform.threads import Lock, start_new_thread
 from sentry.task import HELD, Task
 from sentry.trace import INJECTED, MEDIATED
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Answer: TypeAlias = Callable[[Task, Handler, int], object]
 
 MAX_PROCESSES = 4096
-"""Whose calls are counted at once; beyond it those that have ended are forgotten first, then the oldest."""
+"""Whose calls are counted at once; beyond it who has called least recently begins anew."""
 
 MAX_DELAYED = 256
 """Calls that are delayed at once; one more is made without a delay."""
@@ -38,7 +38,7 @@ _TGKILL = 234
 class Fault:
     """What happens to some calls of some numbers."""
 
-    __slots__ = ("_counts", "_first", "_last", "_step", "after", "before", "error", "numbers", "retval", "signal")
+    __slots__ = ("_counts", "_first", "_last", "_lock", "_step", "after", "before", "error", "numbers", "retval", "signal")
 
     def __init__(self, plain: dict[str, Any]) -> None:
         """`plain`: as runsc_cli/trace/inject.py makes it of a specification. Times in seconds."""
@@ -52,6 +52,8 @@ class Fault:
         self._first: int = first
         self._last: int = last
         self._step: int = step
+        self._lock = Lock()
+        """Protects _counts: each listener has a thread."""
         self._counts: dict[tuple[int, int], int] = {}
 
     def strikes(self, process: Callable[[], tuple[int, int]]) -> bool:
@@ -59,16 +61,14 @@ class Fault:
         if self._first == 1 and self._step == 1 and not self._last:
             return True
         key = process()
-        count = self._counts.pop(key, 0) + 1
-        if len(self._counts) >= MAX_PROCESSES:
-            self._forget()
-        self._counts[key] = count  # at the end: the oldest is the first
+        with self._lock:
+            count = self._counts.pop(key, 0) + 1
+            if len(self._counts) >= MAX_PROCESSES:
+                del self._counts[next(iter(self._counts))]
+            self._counts[key] = count  # at the end: who has called least recently is the first
         if count < self._first or (self._last and count > self._last):
             return False
         return count == self._first if not self._step else (count - self._first) % self._step == 0
-
-    def _forget(self) -> None:
-        del self._counts[next(iter(self._counts))]
 
     def act(self, faults: Faults, task: Task, plain: Handler, answer: Answer) -> object:
         """Answer the call, by `answer(task, handler, outcome)`."""
@@ -108,7 +108,7 @@ class Fault:
             except Exception:
                 own.kernel.bug(own.tid, "delayed call", list(own.args))
             finally:
-                faults.delayed -= 1
+                faults.delayed()
 
         start_new_thread(work, (buffers,))
         return HELD
@@ -117,14 +117,15 @@ class Fault:
 class Faults:
     """All faults of a container."""
 
-    __slots__ = ("_faults", "_procfd", "delayed", "enter_thread", "numbers")
+    __slots__ = ("_delayed", "_faults", "_lock", "_procfd", "enter_thread", "numbers")
 
     def __init__(self, plain: list[dict[str, Any]], procfd: int, enter_thread: Callable[[], None]) -> None:
         """`enter_thread`: makes the calling thread one that may act for callers (Dispatcher.enter_thread)."""
         self._faults = [Fault(each) for each in plain]
         self._procfd = procfd
         self.enter_thread = enter_thread
-        self.delayed = 0
+        self._delayed = 0
+        self._lock = Lock()
         self.numbers: frozenset[int] = frozenset().union(*(fault.numbers for fault in self._faults))
 
     def of(self, task: Task) -> Fault | None:
@@ -145,11 +146,16 @@ class Faults:
         return (tgid, identity[0]) if lib.proc_identity(self._procfd, tgid, identity) == 0 else (0, 0)
 
     def delay(self) -> bool:
-        """Whether one call more may be delayed."""
-        if self.delayed >= MAX_DELAYED:
-            return False
-        self.delayed += 1
-        return True
+        """Whether one call more may be delayed; delayed() is then to be called when it was."""
+        with self._lock:
+            if self._delayed >= MAX_DELAYED:
+                return False
+            self._delayed += 1
+            return True
+
+    def delayed(self) -> None:
+        with self._lock:
+            self._delayed -= 1
 
 
 def _own_task(task: Task) -> tuple[Task, object]:
