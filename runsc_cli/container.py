@@ -254,7 +254,7 @@ class Creation:
             from runsc_cli import seccomp
 
             state = self.container.state
-            profile = seccomp.prepare(spec.linux.seccomp, process, self.container.dir, state.profile, state.network)
+            profile = seccomp.prepare(spec.linux.seccomp, process, self.container.dir, state.profile, state.network, state.notified)
         launch.identity(p, process, profile)
         listener = launch.execute(p, path, process, preserve_fds, fifo, init=init, profile=profile)
         stage.send(p)
@@ -263,6 +263,7 @@ class Creation:
             number = stage.answer()[master.index]
             self.console_master = stage.take_fd(number)
             stage.proceed()
+        guard.sent(stage)
         results = stage.answer()
         cwd.check(results)
         guard.take(stage, results)

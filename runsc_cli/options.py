@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     Options: TypeAlias = "dict[str, Any]"
 
-# Kinds of option. A LIST may be repeated; INTS is a LIST of numbers.
+# Kinds of option. A LIST may be repeated; INTS is a LIST of numbers; a CHOICE is a flag that may have a value (--strace, --strace=all).
 FLAG: Final = "flag"
+CHOICE: Final = "choice"
 STRING: Final = "string"
 INT: Final = "int"
 LIST: Final = "list"
@@ -164,6 +165,13 @@ GLOBAL = (
     Option("ignore-cgroups", FLAG, "put the container in no cgroup of its own"),
     Option("directfs", FLAG, "accepted for callers of runsc: pysc always works on the files directly",
            default=True),
+    Option("strace", CHOICE, "print the mediated system calls as strace does: on stderr, or in --strace-log; all: also native ones; "
+           "or only these", default="", metavar="SYSCALLS"),
+    Option("strace-syscalls", STRING, "runsc's name for --strace=SYSCALLS", default="", metavar="SYSCALLS"),
+    Option("strace-log", STRING, "append those lines to this file; %ID% in its name is the container's id", default="", metavar="FILE"),
+    Option("strace-log-size", INT, "how many bytes of a string or buffer to show", default=32),
+    Option("strace-format", STRING, "form of those lines", default="text", choices=("text", "json")),
+    Option("inject", LIST, "let system calls fail, in the words of strace: openat:error=ENOSPC:when=3+", metavar="SPEC"),
     Option("version", FLAG, "print the version", short="v"),
 )  # fmt: skip
 
@@ -263,6 +271,14 @@ VERBS = (
             Option("stats", FLAG, "print what it uses now, and nothing more"),
         ), least=1, most=1,
         examples=("pysc events --stats web", "pysc events --interval 1s web")),
+    Verb("trace", "print the mediated system calls of a running container as strace does, until it ends", "ID", (
+            Option("syscalls", STRING, "only these, separated by commas", short="e", default="", metavar="SYSCALLS"),
+            Option("format", STRING, "form of the lines", short="f", default="text",
+                   choices=("text", "json"), refusal="invalid format option"),
+            Option("output", STRING, "write them to this file instead of stdout", short="o", default="", metavar="FILE"),
+            Option("string-size", INT, "how many bytes of a string or buffer to show", short="s", default=32),
+        ), least=1, most=1,
+        examples=("pysc trace web", "pysc trace --syscalls openat,connect --format json web", "pysc trace -o web.trace web")),
     Verb("update", "change the limits of a container", "ID", (
             Option("resources", STRING, "take them from this JSON file, - is stdin; other options are ignored", short="r",
                    default="", metavar="FILE"),

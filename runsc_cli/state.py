@@ -69,6 +69,7 @@ class State:
     cgroups are the directories that hold the workload and nothing else, one a hierarchy: kill --all and
     delete --force end whatever is in them, delete removes them. cgroups_planned are those that `create` is about
     to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
+    `notified` are native calls that the sentry is told of nevertheless, for --strace and --inject.
     `unit` is systemd's scope, where that has made the cgroup. cgroups_beside and unit_beside are the sentry's and the gofer's.
     `init` is the container's first process, `creator` the command that creates it.
     """
@@ -86,6 +87,7 @@ class State:
         "id",
         "init",
         "network",
+        "notified",
         "oci_version",
         "phase",
         "platform",
@@ -108,6 +110,7 @@ class State:
         self.platform = ""
         self.network = ""
         self.profile = ""
+        self.notified: list[str] = []
         self.cgroups: list[str] = []
         self.cgroups_planned: list[str] = []
         self.cgroups_beside: list[str] = []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sentry.creds import CredentialCache
     from sentry.devices import Rule
     from sentry.holds import Holds
+    from sentry.task import Watch
     from sentry.unix_sockets import UnixSockets
     from sentry.vfs.proc import Proc
     from sentry.vfs.procview import ProcView
@@ -51,6 +52,7 @@ class Kernel:
         "root",
         "unix",
         "view",
+        "watch",
     )
 
     def __init__(
@@ -94,6 +96,8 @@ class Kernel:
         """Mediated calls by number (-1: numbers that are no call's), but for those that a native loop answers: Dispatcher.mediated()."""
         self.missing: set[bytes] | None = None
         """Absolute paths that were opened and do not exist, where the report wants them: `pysc do` knows what the host has there."""
+        self.watch: Watch | None = None
+        """What tells traces of held calls; None while nobody traces."""
         self.denials: dict[tuple[str, str], int] = {}
         """(what kind of operation, on what) -> how often it was denied."""
 

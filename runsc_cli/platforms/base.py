@@ -46,6 +46,9 @@ class Guard:
         """Nothing; but stop, so that what has been done until now can be looked at."""
         p.call("getpid", answer=True)
 
+    def sent(self, stage: Stage) -> None:
+        """The stage has been sent its program, and has not answered."""
+
     def take(self, stage: Stage, results: list[int]) -> None:
         """The stage waits where it stopped; `results` are those of the program."""
 
@@ -109,6 +112,9 @@ class Platform:
 
     def abort(self) -> None:
         """End what has been started."""
+
+    def done(self) -> None:
+        """The first process has ended, and nothing more will be asked."""
 
     def complaint(self) -> str:
         """Why a process of ours has ended early, where that is known."""

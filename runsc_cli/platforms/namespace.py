@@ -39,6 +39,10 @@ class Namespace(Platform):
     def describe(self, spec: Spec, *, view: bool) -> None:
         if self.creation.context.options["profile"]:
             raise PyscError("--profile is for the platform notify: the platform namespace mediates nothing")
+        for option in ("strace", "strace_syscalls", "inject"):
+            if self.creation.context.options[option] not in ("", "false", []):
+                name = option.replace("_", "-")
+                raise PyscError(f"--{name} is for the platform notify: the platform namespace mediates nothing; use strace(1)")
 
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.enter import Spaces  # not for `exec`, here as below

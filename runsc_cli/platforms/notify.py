@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from runsc_cli.platforms.placement import Placement
     from runsc_cli.stage.program import Program, Result, Stage
     from runsc_cli.state import Container
+    from runsc_cli.trace.start import Tracing
 
 _SHOWN = ("memory", "cpu", "cpuacct", "cpuset", "")
 """The hierarchies, version 2's last, by which /proc tells the container what it has."""
@@ -54,7 +55,7 @@ _FEWEST_INODES = 1024
 class Notify(Platform):
     """The sentry, the gofer, and the filter of the first process."""
 
-    __slots__ = ("_born", "_gofer_pid", "_sentry_pid", "_sentry_sock")
+    __slots__ = ("_born", "_gofer_pid", "_sentry_pid", "_sentry_sock", "_tracing")
 
     name = NOTIFY
 
@@ -63,6 +64,7 @@ class Notify(Platform):
         self._born: int | None = 0
         """The second of CLOCK_BOOTTIME at which the container's clocks begin; None: a namespace that it joins says so."""
         self._gofer_pid = -1
+        self._tracing: Tracing | None = None
         born = creation.placement.make(creation.container) if creation.placement is not None else None
         try:
             self._sentry_pid, self._sentry_sock = self._fork_sentry()
@@ -109,6 +111,10 @@ class Notify(Platform):
         options, state = self.creation.context.options, self.creation.container.state
         state.sentry = Process.of(self._sentry_pid)
         state.profile = options["profile"] or "standard"
+        if options["strace"] or options["strace_syscalls"] or options["inject"]:
+            from runsc_cli.trace.start import Tracing
+
+            self._tracing = Tracing(options, state)
 
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.oci.mappings import user_namespace_mappings
@@ -189,6 +195,7 @@ class Notify(Platform):
                 given[f"cgroup:{name}"] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if creation.context.options["debug"]:
             given["log"] = 2
+        tracing = self._tracing.describe(given, spec) if self._tracing is not None else {}
         caps, resources, state = spec.process.capabilities, spec.linux.resources, creation.container.state
         message = {
             "fds": list(given),
@@ -202,6 +209,7 @@ class Notify(Platform):
             "bounding": mask(caps.bounding) if caps else 0,
             "devices": [rule.plain() for rule in (*_terminals(), *devices.rules(resources.devices if resources else ()))],
             "init": creation.init,
+            **tracing,
         }
         try:
             wire.send(self._sentry_sock, message, list(given.values()))
@@ -232,8 +240,8 @@ class Notify(Platform):
 
     @staticmethod
     def guard_more(container: Container) -> Guard:
-        def attach(listener: int) -> None:
-            ask(container, {"op": "attach"}, [listener])
+        def attach(listener: int, stage: int) -> None:
+            ask(container, {"op": "attach", "pid": stage}, [listener])
 
         return _Filter(container, attach)
 
@@ -241,9 +249,9 @@ class Notify(Platform):
     def let_freeze(container: Container) -> None:
         ask(container, {"op": "restart"})
 
-    def _attach(self, listener: int) -> None:
+    def _attach(self, listener: int, stage: int) -> None:
         self._expect_ok()  # that it has booted
-        wire.send(self._sentry_sock, {"op": "attach"}, [listener])
+        wire.send(self._sentry_sock, {"op": "attach", "pid": stage}, [listener])
         self._expect_ok("attach to the sentry")
 
     def settle(self) -> None:
@@ -269,6 +277,11 @@ class Notify(Platform):
                     os.waitpid(pid, 0)
                 except (ProcessLookupError, ChildProcessError):
                     continue
+
+    def done(self) -> None:
+        self._sentry_sock.close()
+        if self._tracing is not None:
+            self._tracing.finish()
 
     def complaint(self) -> str:
         """What the sentry has said before it ended: with it the gofer and the stage end, and we may hear of those first."""
@@ -297,10 +310,11 @@ class Notify(Platform):
 class _Filter(Guard):
     """The sandbox's filter, whose listener goes to the sentry."""
 
-    __slots__ = ("_attach", "_container", "_listener")
+    __slots__ = ("_attach", "_attached", "_container", "_listener")
 
-    def __init__(self, container: Container, attach: Callable[[int], None]) -> None:
+    def __init__(self, container: Container, attach: Callable[[int, int], None]) -> None:
         self._attach = attach
+        self._attached = False
         self._container = container
         self._listener: Result | None = None
 
@@ -308,13 +322,26 @@ class _Filter(Guard):
         from sentry.platform.filter_cache import program
 
         state = self._container.state
-        self._listener = launch.filter_and_listener(p, program(state.profile, state.network, os.path.dirname(self._container.dir)))
+        made = program(state.profile, state.network, os.path.dirname(self._container.dir), state.notified)
+        self._listener = launch.filter_and_listener(p, made)
+
+    def sent(self, stage: Stage) -> None:
+        if self._container.state.notified:
+            from runsc_cli.trace.start import find_listener
+
+            listener = find_listener(stage)
+            if listener >= 0:
+                self._give(stage, listener)
 
     def take(self, stage: Stage, results: list[int]) -> None:
         assert self._listener is not None
-        listener = launch.give_listener(stage, results[self._listener.index])
+        if not self._attached:
+            self._give(stage, launch.give_listener(stage, results[self._listener.index]))
+
+    def _give(self, stage: Stage, listener: int) -> None:
+        self._attached = True
         try:
-            self._attach(listener)
+            self._attach(listener, stage.pid)
         finally:
             os.close(listener)
 

@@ -17,26 +17,31 @@ from sentry.platform.bpf import RET_ALLOW, RET_ERRNO, RET_USER_NOTIF, Assembler,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sentry.syscalls.table import Disposition
 
 
-def program(profile: str, network: str = "none") -> bytes:
-    """struct sock_filter[] for the workload: RET_ALLOW, RET_USER_NOTIF, RET_ERRNO or RET_KILL_PROCESS."""
+def program(profile: str, network: str = "none", notify: Collection[str] = ()) -> bytes:
+    """struct sock_filter[] for the workload: RET_ALLOW, RET_USER_NOTIF, RET_ERRNO or RET_KILL_PROCESS.
+
+    `notify`: names of calls that are to be sent to the sentry whatever their arguments (sentry/syscalls/notified.py).
+    """
     from sentry.syscalls.table import ROWS
 
     a = Assembler()
-    nodes = {row.number: _node(a, row.disposition(profile, network)) for row in ROWS}
+    nodes = {row.number: a.ret(RET_USER_NOTIF) if row.name in notify else _node(a, row.disposition(profile, network)) for row in ROWS}
     return by_number(a, nodes, a.ret(RET_USER_NOTIF), a.ret(RET_ERRNO | ENOSYS), a.ret(RET_ALLOW))
 
 
-def notified(profile: str, network: str = "none") -> frozenset[int]:
+def notified(profile: str, network: str = "none", notify: Collection[str] = ()) -> frozenset[int]:
     """The numbers for which the program returns RET_USER_NOTIF, always or depending on arguments; those that no row has are not among them."""
     from sentry.syscalls.table import ROWS, Denied, Native, leaves
 
     found = set()
     for row in ROWS:
         ends = leaves(row.disposition(profile, network))
-        if any(not isinstance(end, Native) and not (isinstance(end, Denied) and not end.counted) for end in ends):
+        if row.name in notify or any(not isinstance(end, Native) and not (isinstance(end, Denied) and not end.counted) for end in ends):
             found.add(row.number)
     return frozenset(found)
 
