@@ -23,6 +23,7 @@ _EXAMPLES = (
     "pysc run --bundle ./bundle greeter",
     "pysc --root /run/web list",
     "pysc --platform namespace run --bundle ./bundle trusted",
+    "pysc --overlay dir=/var/lib/changes run --bundle ./bundle scratch",
 )
 
 

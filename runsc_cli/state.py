@@ -70,6 +70,7 @@ class State:
     delete --force end whatever is in them, delete removes them. cgroups_planned are those that `create` is about
     to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
     `unit` is systemd's scope, where that has made the cgroup. `init` is the container's first process, `creator` the command that creates it.
+    `overlay`, if there is one, says where the root's changes are: "dir" or "planned", a path (runsc_cli/root_overlay.py), or the gofer's "fd".
     """
 
     __slots__ = (
@@ -85,6 +86,7 @@ class State:
         "init",
         "network",
         "oci_version",
+        "overlay",
         "phase",
         "platform",
         "profile",
@@ -104,6 +106,7 @@ class State:
         self.config = ""
         self.platform = ""
         self.network = ""
+        self.overlay: dict[str, Any] = {}
         self.profile = ""
         self.cgroups: list[str] = []
         self.cgroups_planned: list[str] = []
@@ -213,11 +216,18 @@ class Container:
         return fields
 
     def shown_state(self) -> dict[str, Any]:
-        """oci_state() for people and engines: that there is no sandbox is to be seen, whoever has chosen that."""
+        """oci_state() for people and engines: that there is no sandbox is to be seen, whoever has chosen that, and where changes go."""
         fields = self.oci_state()
-        if self.state.platform == "namespace":
+        state = self.state
+        more = {}
+        if state.platform == "namespace":
+            more["dev.pysc.platform"] = state.platform
+        if state.overlay:
+            path = state.overlay.get("dir") or state.overlay.get("planned")
+            more["dev.pysc.overlay"] = f"dir={path}" if path else "memory"
+        if more:
             owner = fields.pop("owner")
-            fields["annotations"] = {**self.state.annotations, "dev.pysc.platform": self.state.platform}
+            fields["annotations"] = {**state.annotations, **more}
             fields["owner"] = owner
         return fields
 

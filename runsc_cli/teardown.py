@@ -49,6 +49,10 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
     if not end(ours, KILL_TIMEOUT):
         raise StillAlive(f"container {container.id}: the sentry or the gofer outlives SIGKILL")
     poststop = _poststop(container, warn)
+    if state.overlay:
+        from runsc_cli import root_overlay
+
+        root_overlay.remove(container)
     container.remove()
     if poststop is not None:
         poststop()
