@@ -165,7 +165,7 @@ GLOBAL = (
     Option("overlay2", STRING, "the same as runsc spells it: none, root:memory, root:dir=PATH", default="", metavar="MOUNT:MEDIUM"),
     Option("systemd-cgroup", FLAG, "let systemd make the cgroup; cgroupsPath is slice:prefix:name"),
     Option("ignore-cgroups", FLAG, "put the container in no cgroup of its own"),
-    Option("directfs", FLAG, "accepted for callers of runsc: pysc always works on the files directly",
+    Option("directfs", FLAG, "the sentry works on the files of the container directly; runsc's name, and false is refused (docs/design.md)",
            default=True),
     Option("version", FLAG, "print the version", short="v"),
 )  # fmt: skip

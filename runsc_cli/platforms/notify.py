@@ -78,6 +78,8 @@ class Notify(Platform):
 
     def describe(self, spec: Spec, *, view: bool) -> None:
         options, state = self.creation.context.options, self.creation.container.state
+        if not options["directfs"]:
+            raise PyscError("--directfs=false: files by way of the gofer alone are not there: the sentry has them directly; leave it out")
         state.sentry = Process.of(self._sentry_pid)
         state.profile = options["profile"] or "standard"
 
