@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from runsc_cli.errors import HostError, PyscError
+from runsc_cli.platforms.choice import NAMESPACE
 from runsc_cli.root_diff import MAX_DEPTH, Diff, escaped
 
 TYPE_CHECKING = False
@@ -30,7 +31,9 @@ def run(options: Options, args: list[str], context: Context) -> int:
         from runsc_cli import rootless
 
         rootless.enter(context.log.warning)
-    upper, owner = (_kept(overlay["dir"]), _same) if held < 0 else (held, _inside(container.state.gofer))
+    upper = held if held >= 0 else _kept(overlay["dir"])
+    # of a trusted container nothing is idmapped
+    owner = _same if held < 0 or container.state.platform == NAMESPACE else _inside(container.state.gofer)
     from runsc_cli.mount_plan import detached
 
     lower = detached(container.state.rootfs, -1, False, context.log.warning, "root.path")
@@ -57,11 +60,9 @@ def _kept(path: str) -> int:
 
 
 def _held(container: Container) -> int:
-    """The upper directory of a tmpfs, which only the container's gofer has still."""
-    if "fd" not in container.state.overlay:
-        raise PyscError("with the platform namespace nobody holds an overlay in memory but the kernel: --overlay dir=PATH can be looked at")
+    """The upper directory of a tmpfs, which only the container's gofer has still, or who has built the tree of a trusted one."""
     gofer = container.state.gofer
-    path = f"/proc/{gofer.pid if gofer is not None else 0}/fd/{container.state.overlay['fd']}"
+    path = f"/proc/{gofer.pid if gofer is not None else 0}/fd/{container.state.overlay.get('fd', -1)}"
     gone = PyscError(f"container {container.id} has ended: what it has written to memory has gone with it; --overlay dir=PATH keeps it")
     if gofer is None or not gofer.alive():
         raise gone
