@@ -55,7 +55,7 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
         reason = str(e) if isinstance(e, MountError) else f"{e.strerror} {e.filename or ''}".strip().lower()
         wire.send(sock, {"error": reason})
         return
-    wire.send(sock, {"ok": True, "no_fuse": no_fuse}, fds)
+    wire.send(sock, {"ok": True, "no_fuse": no_fuse, "upper": plan.upper.held if plan.upper is not None else -1}, fds)
     selffd = lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0)
     check(selffd, "/proc/self/fd")
     empty_root(fds[1])

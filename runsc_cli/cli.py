@@ -25,6 +25,7 @@ _EXAMPLES = (
     "pysc --platform namespace run --bundle ./bundle trusted",
     "pysc --strace=%file do -- make",
     "pysc --inject openat:ENOSPC:when=3+ do -- ./program",
+    "pysc --overlay dir=/var/lib/changes run --bundle ./bundle scratch",
 )
 
 

@@ -49,6 +49,7 @@ class Creation:
         "context",
         "init_pidfd",
         "mntns",
+        "overlay",
         "placement",
         "platform",
         "root",
@@ -64,6 +65,7 @@ class Creation:
         self.cgroup: Cgroup | None = None
         self.init_pidfd = -1
         self.mntns = -1
+        self.overlay = ""
         self.root = -1
         self.spec: Spec
         self.stage: Stage | None = None
@@ -124,6 +126,10 @@ class Creation:
         state.network = options["network"] or ("host" if view is None else "none")
         if state.network == "sandbox":
             raise PyscError("--network sandbox is not there yet: choose host (the config's network namespace) or none")
+        if options["overlay"] or options["overlay2"]:
+            from runsc_cli import root_overlay
+
+            self.overlay = root_overlay.asked(options, view=view is not None)
         self.platform.describe(spec, view=view is not None)
 
     def created(self) -> None:
@@ -192,6 +198,10 @@ class Creation:
         plan.mounts = mount_plan.mounts(spec, bundle, mapped, from_stage, platform, spaces.mappings or self.context.own_ids)
         if view is None:
             plan.root_fd = mount_plan.rootfs(spec, bundle, mapped, spaces.mappings, platform)
+            if self.overlay:
+                from runsc_cli import root_overlay
+
+                plan.upper = root_overlay.prepare(self.container, self.overlay, spec, init, mapped, platform)
         else:
             plan.links = view.links
             plan.mounts = view.mounts(mapped, self.warn) + plan.mounts

@@ -161,9 +161,12 @@ GLOBAL = (
            choices=("standard", "strict")),
     Option("rootless", STRING, "ignore cgroup permission errors", default="auto",
            choices=("true", "false", "auto")),
+    Option("overlay", STRING, "where writes to the root go: none (the rootfs), memory (they go with the container), dir=PATH (below "
+           "PATH/ID, until it is deleted); the rootfs stays as it is, pysc diff lists what has changed", default="", metavar="MEDIUM"),
+    Option("overlay2", STRING, "the same as runsc spells it: none, root:memory, root:dir=PATH", default="", metavar="MOUNT:MEDIUM"),
     Option("systemd-cgroup", FLAG, "let systemd make the cgroup; cgroupsPath is slice:prefix:name"),
     Option("ignore-cgroups", FLAG, "put the container in no cgroup of its own"),
-    Option("directfs", FLAG, "accepted for callers of runsc: pysc always works on the files directly",
+    Option("directfs", FLAG, "the sentry works on the files of the container directly; runsc's name, and false is refused (docs/design.md)",
            default=True),
     Option("strace", CHOICE, "print the mediated system calls as strace does: on stderr, or in --strace-log; all: also native ones; "
            "or only these", default="", metavar="SYSCALLS"),
@@ -358,6 +361,11 @@ VERBS = (
         ), least=1, most=None, command=True,
         examples=("pysc do -- python3 -c 'print(6 * 7)'", "pysc do --write ./out --read /srv/data make",
                   "pysc --network host do curl https://example.org")),
+    Verb("diff", "list what a container has changed in its root, under --overlay: A for added, C for changed, D for deleted", "ID", (
+            Option("format", STRING, "form of the list", short="f", default="table",
+                   choices=("table", "json"), refusal="invalid format option"),
+        ), least=1, most=1,
+        examples=("pysc --overlay memory run -d -b ./bundle web && pysc diff web", "pysc diff --format json web")),
     Verb("features", "print what pysc supports, as the OCI features JSON", examples=("pysc features",)),
     Verb("install", "tell engines of pysc: write it into their configuration, and keep what was there", "", (
             *_ENGINES,

@@ -72,6 +72,7 @@ class State:
     `notified` are native calls that the sentry is told of nevertheless, for --strace and --inject.
     `unit` is systemd's scope, where that has made the cgroup. cgroups_beside and unit_beside are the sentry's and the gofer's.
     `init` is the container's first process, `creator` the command that creates it.
+    `overlay`, if there is one, says where the root's changes are: "dir" or "planned", a path (runsc_cli/root_overlay.py), or the gofer's "fd".
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class State:
         "network",
         "notified",
         "oci_version",
+        "overlay",
         "phase",
         "platform",
         "profile",
@@ -109,6 +111,7 @@ class State:
         self.config = ""
         self.platform = ""
         self.network = ""
+        self.overlay: dict[str, Any] = {}
         self.profile = ""
         self.notified: list[str] = []
         self.cgroups: list[str] = []
@@ -221,11 +224,18 @@ class Container:
         return fields
 
     def shown_state(self) -> dict[str, Any]:
-        """oci_state() for people and engines: that there is no sandbox is to be seen, whoever has chosen that."""
+        """oci_state() for people and engines: that there is no sandbox is to be seen, whoever has chosen that, and where changes go."""
         fields = self.oci_state()
-        if self.state.platform == "namespace":
+        state = self.state
+        more = {}
+        if state.platform == "namespace":
+            more["dev.pysc.platform"] = state.platform
+        if state.overlay:
+            path = state.overlay.get("dir") or state.overlay.get("planned")
+            more["dev.pysc.overlay"] = f"dir={path}" if path else "memory"
+        if more:
             owner = fields.pop("owner")
-            fields["annotations"] = {**self.state.annotations, "dev.pysc.platform": self.state.platform}
+            fields["annotations"] = {**state.annotations, **more}
             fields["owner"] = owner
         return fields
 

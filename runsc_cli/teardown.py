@@ -51,6 +51,10 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
     for path in state.cgroups_beside:
         _remove_ours(path, warn)
     poststop = _poststop(container, warn)
+    if state.overlay:
+        from runsc_cli import root_overlay
+
+        root_overlay.remove(container)
     container.remove()
     if poststop is not None:
         poststop()

@@ -109,6 +109,8 @@ class Notify(Platform):
 
     def describe(self, spec: Spec, *, view: bool) -> None:
         options, state = self.creation.context.options, self.creation.container.state
+        if not options["directfs"]:
+            raise PyscError("--directfs=false: files by way of the gofer alone are not there: the sentry has them directly; leave it out")
         state.sentry = Process.of(self._sentry_pid)
         state.profile = options["profile"] or "standard"
         if options["strace"] or options["strace_syscalls"] or options["inject"]:
@@ -167,6 +169,8 @@ class Notify(Platform):
         theirs.close()
         self.creation.container.state.gofer = Process.of(self._gofer_pid)
         answer, fds = built(ours, meanwhile, "the gofer ended while it built the mount tree; --debug shows why")
+        if answer["upper"] >= 0:
+            self.creation.container.state.overlay["fd"] = answer["upper"]
         if answer["no_fuse"]:
             self.creation.warn(f"no FUSE here ({answer['no_fuse']}): generated files in /proc are snapshots of the moment of open")
         return ours, fds[0], fds[1:]
@@ -355,6 +359,11 @@ def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     limit = spec.linux.resources.memory.limit if spec.linux.resources and spec.linux.resources.memory else None
     if not limit or limit < 0 or any(option.startswith("nr_inodes=") for option in data):
         return ()
+    return inodes(limit)
+
+
+def inodes(limit: int) -> tuple[str, ...]:
+    """The option of a tmpfs under a memory limit, in bytes."""
     return (f"nr_inodes={max(_FEWEST_INODES, limit // _MEMORY_OF_AN_INODE)}",)
 
 

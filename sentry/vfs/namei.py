@@ -137,14 +137,13 @@ class _Walk:
             finally:
                 os.close(fd)
             return False
+        self._cross(fd)  # handle_mounts() comes before the question whether it is a directory
         if final and not slash:
-            self._cross(fd)
             self.last, self.found = name, fd
             return True
         if not S_ISDIR(self._opened.mode):
             os.close(fd)
             raise OSError(errno.ENOTDIR, "walk")
-        self._cross(fd)
         self._enter(fd)
         return False
 

@@ -166,6 +166,40 @@ def test_exec_and_the_life_of_a_container(user: User) -> None:
     assert user("pysc", "list", "-q").out == ""
 
 
+def test_an_overlay(user: User) -> None:
+    made = bundle(user, "sh", "-c", "echo new > /new; rm /etc/group; mkdir -p /a/b/c; chmod 0 /a/b; echo more >> /etc/passwd; exec sleep 1000")
+    changes = user.home / "changes"
+    changes.mkdir(mode=0o700, exist_ok=True)
+    user.give([changes])
+    for medium in ("memory", f"dir={changes}"):
+        argv = user.argv("pysc", f"--overlay={medium}", "create", "--bundle", made, "box")
+        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        user("pysc", "start", "box", check=True)
+        while "sleep" not in user("pysc", "exec", "box", "cat", "/proc/1/cmdline").out:
+            pass
+        done = user("pysc", "diff", "box", check=True)
+        assert done.out.splitlines() == ["A /a", "A /a/b", "A /a/b/c", "C /etc", "D /etc/group", "C /etc/passwd", "A /new"], done
+        user("pysc", "delete", "--force", "box", check=True)
+    assert not (made / "rootfs/new").exists()
+    assert os.listdir(changes) == []
+
+
+def test_an_overlay_has_files_of_subordinate_ids(subordinate: User) -> None:
+    """Which the user cannot remove but as root of a user namespace."""
+    caps = {kind: ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"] for kind in ("bounding", "effective", "permitted")}
+    script = "mkdir -m 700 -p /own/sub; touch /own/sub/file; chown -R 5:6 /own; stat -c %u:%g /own/sub/file"
+    made = bundle(subordinate, "sh", "-c", script, process={"capabilities": caps})
+    changes = subordinate.home / "changes"
+    changes.mkdir(mode=0o700)
+    subordinate.give([changes])
+    done = subordinate("pysc", f"--overlay=dir={changes}", "run", "--keep", "--bundle", made, "box")
+    assert done.out == "5:6\n", done
+    assert (changes / "box/upper/own").stat().st_uid == SUBORDINATE + 4
+    assert subordinate("pysc", "diff", "box").out == "A /own\nA /own/sub\nA /own/sub/file\n"
+    subordinate("pysc", "delete", "box", check=True)
+    assert os.listdir(changes) == []
+
+
 def test_subordinate_ids(subordinate: User) -> None:
     script = "chown 5:6 /etc/passwd; su -s /bin/sh nobody -c 'id -u; touch /tmp/x'; stat -c %u:%g /etc/passwd /tmp/x"
     caps = {kind: ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_DAC_OVERRIDE"] for kind in ("bounding", "effective", "permitted")}
