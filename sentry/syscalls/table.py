@@ -261,7 +261,8 @@ _rows(
     "the pid namespace bounds whom it reaches; never PTRACE_O_SUSPEND_SECCOMP",
 )
 _rows("sched_yield sched_getparam sched_setparam sched_getscheduler sched_setscheduler sched_getattr sched_setattr", NATIVE)
-_rows("sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_getaffinity sched_setaffinity", NATIVE)
+_rows("sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_setaffinity", NATIVE)
+_rows("sched_getaffinity", MEDIATED, note="under a CPU quota as many CPUs as /proc shows")
 _rows("getpriority setpriority ioprio_get ioprio_set getrlimit setrlimit prlimit64 getrusage times getcpu", NATIVE)
 _rows("set_thread_area get_thread_area", Denied(ENOSYS), note="x86_64 has arch_prctl")
 _rows("modify_ldt", Denied(ENOSYS), note="16-bit segments; as without CONFIG_MODIFY_LDT_SYSCALL")
