@@ -83,6 +83,7 @@ class State:
         "gofer",
         "id",
         "init",
+        "kernel_release",
         "network",
         "oci_version",
         "phase",
@@ -105,6 +106,8 @@ class State:
         self.platform = ""
         self.network = ""
         self.profile = ""
+        self.kernel_release = ""
+        """What uname(2) says in place of the host's release; empty: that one."""
         self.cgroups: list[str] = []
         self.cgroups_planned: list[str] = []
         self.unit = ""

@@ -90,6 +90,8 @@ class Sentry:
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
         procfd = given["procfd"]
+        if message["release"]:
+            from sentry.syscalls import sys_uname
         forbid_imports()
         _check(lib.setns_(given["mnt"], CLONE_NEWNS), "join the mount namespace")
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
@@ -117,6 +119,8 @@ class Sentry:
         if message["record_missing"]:
             self._kernel.missing = set()
         handlers, denied, names = load.by_number(message["profile"], message["network"])
+        if message["release"]:
+            sys_uname.add(handlers, denied)
         self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
         _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
         _check(lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
@@ -129,7 +133,10 @@ class Sentry:
         signals.handle(signals.SIGINT, signals.SIG_IGN)
         gc.disable()  # a pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles
         sys.setswitchinterval(0.05)
-        own_filter.install(CALLS if self._kernel.unix is None else SHARED, "sentry", debug=message["debug"])
+        calls = CALLS if self._kernel.unix is None else SHARED
+        if message["release"]:
+            calls = {**calls, "uname": None}
+        own_filter.install(calls, "sentry", debug=message["debug"])
         proc.start(self._kernel)
 
     def _enter_thread(self) -> None:

@@ -39,6 +39,8 @@ class Namespace(Platform):
     def describe(self, spec: Spec, *, view: bool) -> None:
         if self.creation.context.options["profile"]:
             raise PyscError("--profile is for the platform notify: the platform namespace mediates nothing")
+        if self.creation.context.options["kernel_release"]:
+            raise PyscError("--kernel-release is for the platform notify: on the platform namespace the kernel itself answers uname(2)")
 
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.enter import Spaces  # not for `exec`, here as below

@@ -46,6 +46,7 @@ _PATIENCE = 60
 
 _MEMORY_OF_AN_INODE = 16384
 _FEWEST_INODES = 1024
+_LONGEST_RELEASE = 64
 
 
 class Notify(Platform):
@@ -80,6 +81,7 @@ class Notify(Platform):
         options, state = self.creation.context.options, self.creation.container.state
         state.sentry = Process.of(self._sentry_pid)
         state.profile = options["profile"] or "standard"
+        state.kernel_release = _release(options["kernel_release"])
 
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.oci.mappings import user_namespace_mappings
@@ -189,6 +191,7 @@ class Notify(Platform):
             "bounding": mask(caps.bounding) if caps else 0,
             "devices": [rule.plain() for rule in (*_terminals(), *devices.rules(resources.devices if resources else ()))],
             "init": creation.init,
+            "release": state.kernel_release,
         }
         try:
             wire.send(self._sentry_sock, message, list(given.values()))
@@ -295,7 +298,9 @@ class _Filter(Guard):
         from sentry.platform.filter_cache import program
 
         state = self._container.state
-        self._listener = launch.filter_and_listener(p, program(state.profile, state.network, os.path.dirname(self._container.dir)))
+        notify = ("uname",) if state.kernel_release else ()
+        made = program(state.profile, state.network, os.path.dirname(self._container.dir), notify)
+        self._listener = launch.filter_and_listener(p, made)
 
     def take(self, stage: Stage, results: list[int]) -> None:
         assert self._listener is not None
@@ -304,6 +309,14 @@ class _Filter(Guard):
             self._attach(listener)
         finally:
             os.close(listener)
+
+
+def _release(text: str) -> str:
+    """The value of --kernel-release, which has to fit into struct utsname and into a line of /proc. Raises PyscError."""
+    if len(text) > _LONGEST_RELEASE or not (text.isascii() and text.isprintable()) or " " in text:
+        wanted = f"at most {_LONGEST_RELEASE} printable characters without a space, like 6.1.0-pysc"
+        raise PyscError(f"--kernel-release {text!r}: it has to be {wanted}")
+    return text
 
 
 def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:

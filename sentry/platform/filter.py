@@ -17,15 +17,20 @@ from sentry.platform.bpf import RET_ALLOW, RET_ERRNO, RET_USER_NOTIF, Assembler,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sentry.syscalls.table import Disposition
 
 
-def program(profile: str, network: str = "none") -> bytes:
-    """struct sock_filter[] for the workload: RET_ALLOW, RET_USER_NOTIF, RET_ERRNO or RET_KILL_PROCESS."""
+def program(profile: str, network: str = "none", notify: Collection[str] = ()) -> bytes:
+    """struct sock_filter[] for the workload: RET_ALLOW, RET_USER_NOTIF, RET_ERRNO or RET_KILL_PROCESS.
+
+    `notify`: names of calls that are to be sent to the sentry whatever their arguments.
+    """
     from sentry.syscalls.table import ROWS
 
     a = Assembler()
-    nodes = {row.number: _node(a, row.disposition(profile, network)) for row in ROWS}
+    nodes = {row.number: a.ret(RET_USER_NOTIF) if row.name in notify else _node(a, row.disposition(profile, network)) for row in ROWS}
     return by_number(a, nodes, a.ret(RET_USER_NOTIF), a.ret(RET_ERRNO | ENOSYS), a.ret(RET_ALLOW))
 
 

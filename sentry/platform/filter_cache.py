@@ -20,7 +20,7 @@ except ImportError:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 SOURCES = (
     "syscalls/table.py",
@@ -35,8 +35,12 @@ _HASH = 16
 _LARGEST = _HASH + 8 * 4096
 
 
-def program(profile: str, network: str, directory: str) -> bytes:
-    """filter.program(profile, network), with `directory` (of the user's own) as the cache."""
+def program(profile: str, network: str, directory: str, notify: Collection[str] = ()) -> bytes:
+    """filter.program(profile, network, notify), with `directory` (of the user's own) as the cache; what is rare is not kept there."""
+    if notify:
+        from sentry.platform.filter import program as compiled
+
+        return compiled(profile, network, notify)
     base = os.path.dirname(sentry.__file__)
     sources = [os.path.join(base, name) for name in SOURCES]
     return cached(f"{profile} {network}".encode(), sources, directory, lambda: _compile(profile, network))

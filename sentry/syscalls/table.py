@@ -443,7 +443,8 @@ _rows(
 
 # ---- the system: what is the host's ----
 
-_rows("uname sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")
+_rows("sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")
+_rows("uname", NATIVE, note="of the container's UTS namespace; mediated if --kernel-release gives another release than the host's")
 _rows("sysinfo", MEDIATED, PARTIAL, "the container's memory, uptime and processes; load averages are zero")
 _rows("syslog", Denied(EPERM), note="the host's kernel log; dmesg reports it")
 _rows("bpf", Denied(EPERM), note="programs in the kernel; as with kernel.unprivileged_bpf_disabled=2")

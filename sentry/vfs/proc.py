@@ -79,7 +79,7 @@ class Proc:
             pids=pid_lister(listing) if listing >= 0 else tuple,
             start=message["born"],
             start_realtime=time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + message["born"],
-            release=uname.release.encode(),
+            release=(message["release"] or uname.release).encode(),
             version=uname.version.encode(),
             boot_id="-".join((unique[:8], unique[8:12], unique[12:16], unique[16:20], unique[20:])).encode(),
         )
