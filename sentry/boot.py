@@ -100,7 +100,7 @@ class Sentry:
             os.close(given[name])
         credentials = CredentialCache(procfd, message["no_new_privs"])
         self._holds = holds = Holds(credentials, self._enter_thread)
-        proc = Proc(given["root"], procfd, message, given)
+        proc = Proc(given["root"], procfd, message, given, load.LOOKING)
         self._kernel = Kernel(
             root=given["root"],
             procfd=procfd,

@@ -31,6 +31,9 @@ _IN_MASK_ADD = 0x20000000
 _IN_ISDIR = 0x40000000
 _ALL_INOTIFY_BITS = 0xF700EFFF
 
+_OF_A_NAMESPACE = frozenset((0xB701, 0xB702))  # NS_GET_USERNS, NS_GET_PARENT
+_NSFS_MAGIC = 0x6E736673
+
 _LARGEST_MASK = 1024
 """Bytes; CONFIG_NR_CPUS is 8192 at most."""
 
@@ -108,7 +111,14 @@ def _affinity(task: Task, pid: int) -> int:
 
 @syscall("ioctl")
 def ioctl(task: Task, fd: Int, request: UInt) -> int:
-    """ioctl(2): the filter lets the numbers pass that are allowed; a driver that does not know a number says ENOTTY."""
-    close(task.get_fd(fd))
+    """ioctl(2): the filter lets the numbers pass that are allowed; a driver that does not know a number says ENOTTY.
+
+    What a namespace lies in, it is not told, as if that were outside: lsns(8) then goes on, ioctl_ns(2).
+    """
+    copy = task.get_fd(fd)
+    namespace = request in _OF_A_NAMESPACE and lib.fd_type(copy) == _NSFS_MAGIC
+    close(copy)
+    if namespace:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
     task.kernel.denied("ioctl", hex(request))
     raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
