@@ -82,7 +82,7 @@ def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> t
     entry.finish()
     for mount in plan.mounts:
         if mount.type == "sysfs":
-            mount.fd = _sys_tree(systree.nodes(procfd), mount.data)
+            mount.fd = _sys_tree(systree.nodes(procfd, plan.cgroups), mount.data)
             mount.attr_set |= MOUNT_ATTR_RDONLY
     top = tree.make(plan, entry, sock)
     bare_proc = bare(top, "/proc")

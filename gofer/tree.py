@@ -36,6 +36,7 @@ class Plan:
     """Everything that is needed to build a container's tree; made by the command line, handed over by fork."""
 
     __slots__ = (
+        "cgroups",
         "cwd",
         "device_tree",
         "devices",
@@ -64,6 +65,8 @@ class Plan:
         self.mounts: list[Mount] = []
         self.links: list[tuple[str, str]] = []
         """(path, text): symbolic links to make in a root that is a tmpfs."""
+        self.cgroups: dict[str, int] = {}
+        """Directories of the container's cgroup by hierarchy, whose limits the generated /sys shows."""
         self.masked: list[str] = []
         self.readonly: list[str] = []
         self.cwd = ""
@@ -85,6 +88,7 @@ class Plan:
         fds = [self.userns, self.mntns, self.root_fd, self.device_tree, *([self.upper.fd] if self.upper is not None else [])]
         fds += [mount.fd for mount in self.mounts]
         fds += [device.fd for device in self.devices]
+        fds += self.cgroups.values()
         return [fd for fd in fds if fd >= 0]
 
 

@@ -159,6 +159,8 @@ GLOBAL = (
     Option("network", STRING, "whose network stack the container has", choices=("sandbox", "host", "none")),
     Option("profile", STRING, "strict mediates also what only reads names: stat, access, readlink",
            choices=("standard", "strict")),
+    Option("kernel-release", STRING, "the release that uname(2) and /proc show in the sandbox, in place of the host's: 6.1.0-pysc",
+           default="", metavar="RELEASE"),
     Option("rootless", STRING, "ignore cgroup permission errors", default="auto",
            choices=("true", "false", "auto")),
     Option("overlay", STRING, "where writes to the root go: none (the rootfs), memory (they go with the container), dir=PATH (below "

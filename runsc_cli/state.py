@@ -69,7 +69,7 @@ class State:
     cgroups are the directories that hold the workload and nothing else, one a hierarchy: kill --all and
     delete --force end whatever is in them, delete removes them. cgroups_planned are those that `create` is about
     to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
-    `notified` are native calls that the sentry is told of nevertheless, for --strace and --inject.
+    `notified` are native calls that the sentry is told of nevertheless, for --strace, --inject and --kernel-release.
     `unit` is systemd's scope, where that has made the cgroup. cgroups_beside and unit_beside are the sentry's and the gofer's.
     `init` is the container's first process, `creator` the command that creates it.
     `overlay`, if there is one, says where the root's changes are: "dir" or "planned", a path (runsc_cli/root_overlay.py), or the gofer's "fd".
@@ -87,6 +87,7 @@ class State:
         "gofer",
         "id",
         "init",
+        "kernel_release",
         "network",
         "notified",
         "oci_version",
@@ -114,6 +115,8 @@ class State:
         self.overlay: dict[str, Any] = {}
         self.profile = ""
         self.notified: list[str] = []
+        self.kernel_release = ""
+        """What uname(2) says in place of the host's release; empty: that one."""
         self.cgroups: list[str] = []
         self.cgroups_planned: list[str] = []
         self.cgroups_beside: list[str] = []

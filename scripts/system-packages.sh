@@ -36,6 +36,9 @@ for set in "$@"; do
         missing ip && need iproute2
         missing unshare && need util-linux
         missing strace && want strace
+        missing htop && want htop
+        missing lsof && want lsof
+        missing fuser && want psmisc
         missing dbus-daemon && want dbus
         missing redis-server && want redis-server
         missing node && want nodejs

@@ -101,6 +101,10 @@ class Sentry:
         faults = message.get("faults", [])
         if faults:
             from sentry.inject import Faults
+        if message["release"]:
+            from sentry.syscalls import sys_uname
+
+            sys_uname.add(handlers, denied)
         forbid_imports()
         _check(lib.setns_(given["mnt"], CLONE_NEWNS), "join the mount namespace")
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
@@ -109,7 +113,7 @@ class Sentry:
             os.close(given[name])
         credentials = CredentialCache(procfd, message["no_new_privs"])
         self._holds = holds = Holds(credentials, self._enter_thread)
-        proc = Proc(given["root"], procfd, message, given)
+        proc = Proc(given["root"], procfd, message, given, load.LOOKING)
         self._kernel = Kernel(
             root=given["root"],
             procfd=procfd,
@@ -150,6 +154,8 @@ class Sentry:
         calls = CALLS if self._kernel.unix is None else SHARED
         if any(fault["signal"] for fault in faults):
             calls = {**calls, "tgkill": None}
+        if message["release"]:
+            calls = {**calls, "uname": None}
         own_filter.install(calls, "sentry", debug=message["debug"])
         proc.start(self._kernel)
 

@@ -50,6 +50,8 @@ class Namespace(Platform):
             if self.creation.context.options[option] not in ("", "false", []):
                 name = option.replace("_", "-")
                 raise PyscError(f"--{name} is for the platform notify: the platform namespace mediates nothing; use strace(1)")
+        if self.creation.context.options["kernel_release"]:
+            raise PyscError("--kernel-release is for the platform notify: on the platform namespace the kernel itself answers uname(2)")
 
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.enter import Spaces  # not for `exec`, here as below

@@ -50,6 +50,7 @@ _PATIENCE = 60
 
 _MEMORY_OF_AN_INODE = 16384
 _FEWEST_INODES = 1024
+_LONGEST_RELEASE = 64
 
 
 class Notify(Platform):
@@ -117,6 +118,9 @@ class Notify(Platform):
             from runsc_cli.trace.start import Tracing
 
             self._tracing = Tracing(options, state)
+        state.kernel_release = _release(options["kernel_release"])
+        if state.kernel_release:
+            state.notified = sorted({*state.notified, "uname"})
 
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.oci.mappings import user_namespace_mappings
@@ -135,6 +139,13 @@ class Notify(Platform):
     def filesystem(self, mount: SpecMount, options: MountOptions, made: int, field: str) -> list[Mount]:
         from runsc_cli import mount_plan
 
+        cgroup = self.creation.cgroup
+        if mount.type in ("cgroup", "cgroup2") and cgroup is not None and cgroup.paths:
+            from runsc_cli.platforms import cgroup_mounts
+
+            own = cgroup_mounts.read_only(mount, options, cgroup, self.creation.warn, field)
+            if own:
+                return own
         kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
         if kind not in ("tmpfs", "devpts", *self.stage_types):
             raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
@@ -154,8 +165,11 @@ class Notify(Platform):
         if state.network == "host" and namespaces.is_ours(os.fstat(spaces["network"]), "network"):
             state.network = "shared"
         procfd = _own_procfs()
+        for name, path in self.creation.cgroup.paths.items() if self.creation.cgroup else ():
+            if name in _SHOWN:
+                plan.cgroups[name] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         gofer_sock, root, made = self._fork_gofer(plan, procfd, meanwhile)
-        return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, view)
+        return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, plan.cgroups, view)
 
     def _fork_gofer(self, plan: Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
         """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
@@ -176,7 +190,15 @@ class Notify(Platform):
         return ours, fds[0], fds[1:]
 
     def _boot_sentry(
-        self, spec: Spec, spaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int], record_missing: bool
+        self,
+        spec: Spec,
+        spaces: dict[str, int],
+        procfd: int,
+        gofer: wire.Socket,
+        root: int,
+        made: list[int],
+        cgroups: dict[str, int],
+        record_missing: bool,
     ) -> int:
         """Returns the mount namespace."""
         creation = self.creation
@@ -194,9 +216,7 @@ class Notify(Platform):
         }
         given.update({namespaces.FILES[kind]: fd for kind, fd in spaces.items()})
         given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
-        for name, path in creation.cgroup.paths.items() if creation.cgroup else ():
-            if name in _SHOWN:
-                given[f"cgroup:{name}"] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        given.update({f"cgroup:{name}": fd for name, fd in cgroups.items()})
         if creation.context.options["debug"]:
             given["log"] = 2
         tracing = self._tracing.describe(given, spec) if self._tracing is not None else {}
@@ -214,13 +234,14 @@ class Notify(Platform):
             "devices": [rule.plain() for rule in (*_terminals(), *devices.rules(resources.devices if resources else ()))],
             "init": creation.init,
             **tracing,
+            "release": state.kernel_release,
         }
         try:
             wire.send(self._sentry_sock, message, list(given.values()))
         except wire.Closed:
             raise PyscError("the sentry ended while it started; --debug shows why") from None
         for name, fd in given.items():
-            if name not in ("init", "gofer", "control", "root", "mnt", "log"):
+            if name not in ("init", "gofer", "control", "root", "mnt", "log") and fd not in cgroups.values():  # those are the plan's
                 os.close(fd)
         gofer.close()
         control.close()
@@ -348,6 +369,14 @@ class _Filter(Guard):
             self._attach(listener, stage.pid)
         finally:
             os.close(listener)
+
+
+def _release(text: str) -> str:
+    """The value of --kernel-release, which has to fit into struct utsname and into a line of /proc. Raises PyscError."""
+    if len(text) > _LONGEST_RELEASE or not (text.isascii() and text.isprintable()) or " " in text:
+        wanted = f"at most {_LONGEST_RELEASE} printable characters without a space, like 6.1.0-pysc"
+        raise PyscError(f"--kernel-release {text!r}: it has to be {wanted}")
+    return text
 
 
 def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:

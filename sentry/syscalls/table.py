@@ -261,7 +261,8 @@ _rows(
     "the pid namespace bounds whom it reaches; never PTRACE_O_SUSPEND_SECCOMP",
 )
 _rows("sched_yield sched_getparam sched_setparam sched_getscheduler sched_setscheduler sched_getattr sched_setattr", NATIVE)
-_rows("sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_getaffinity sched_setaffinity", NATIVE)
+_rows("sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_setaffinity", NATIVE)
+_rows("sched_getaffinity", MEDIATED, note="under a CPU quota as many CPUs as /proc shows")
 _rows("getpriority setpriority ioprio_get ioprio_set getrlimit setrlimit prlimit64 getrusage times getcpu", NATIVE)
 _rows("set_thread_area get_thread_area", Denied(ENOSYS), note="x86_64 has arch_prctl")
 _rows("modify_ldt", Denied(ENOSYS), note="16-bit segments; as without CONFIG_MODIFY_LDT_SYSCALL")
@@ -442,7 +443,8 @@ _rows(
 
 # ---- the system: what is the host's ----
 
-_rows("uname sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")
+_rows("sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")
+_rows("uname", NATIVE, note="of the container's UTS namespace; mediated if --kernel-release gives another release than the host's")
 _rows("sysinfo", MEDIATED, PARTIAL, "the container's memory, uptime and processes; load averages are zero")
 _rows("syslog", Denied(EPERM), note="the host's kernel log; dmesg reports it")
 _rows("bpf", Denied(EPERM), note="programs in the kernel; as with kernel.unprivileged_bpf_disabled=2")

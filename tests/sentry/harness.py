@@ -274,6 +274,7 @@ class _Container:
             "debug": True,  # a refused call of its own is named on stderr
             "devices": [rule.plain() for rule in DEFAULT],
             "record_missing": False,
+            "release": "",
             "no_new_privs": self._options.no_new_privs,
             "bounding": guest.ALL_CAPABILITIES,
             "init": init,
