@@ -217,6 +217,8 @@ def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:
         return None
     if task.opened.uid != OVERFLOW_UID:
         return None
+    if not S_IFMT(task.opened.mode):  # of fs/anon_inodes.c, an eventfd say: what has no name is not opened again, by whomever
+        raise OSError(errno.ENXIO, "no file")
     wanted = task.opened.dev, task.opened.ino
     for number in range(_HELD):
         try:
