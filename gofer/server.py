@@ -177,6 +177,8 @@ def _request(message: dict[str, object], fds: list[int]) -> int:
         error = lib.move_mount_(fd, b"", fds[0], b"", 0x44)
         os.close(fd)
         return -min(error, 0)
+    if op == "move":
+        return -min(lib.move_mount_(fds[1], b"", fds[0], b"", 0x44), 0)
     if op == "setattr":
         flags = AT_EMPTY_PATH | (0x8000 if message["recursive"] else 0)
         return -min(
