@@ -16,8 +16,10 @@ import os
 import shutil
 import stat
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 KINDS = ("do", "bundle")
 PROFILES = ("standard", "strict")
+SHORT = ("do-standard", "bundle-strict")  # where the longer workloads run without --long
+
+# Runs "$@" as an ordinary user that every Debian has, who owns the working directory: servers do not run as root.
+AS_A_USER = 'chown www-data:www-data . && exec setpriv --reuid=www-data --regid=www-data --clear-groups -- "$@"'
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -165,6 +171,11 @@ def contents(directory: Path) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def as_a_user(script: str) -> list[str]:
+    """The command line of a shell script that does not run as root."""
+    return ["sh", "-c", AS_A_USER, "sh", "sh", "-c", script]
+
+
 @dataclass(frozen=True)
 class Workload:
     """A command, and the files that its working directory has before: name -> text."""
@@ -176,7 +187,7 @@ class Workload:
     timeout: float = 100
 
     def prepare(self, directory: Path) -> Path:
-        directory.mkdir()
+        directory.mkdir(mode=0o755)
         for name, text in self.files.items():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             (directory / name).write_text(text)
@@ -210,6 +221,14 @@ def same_as_native(workload: Workload, sandbox: Sandbox, native_runs: NativeRuns
         assert contents(work) == before, "the host's directory was written to"
     elif files:
         assert contents(work) == left
+
+
+@contextmanager
+def public_directory() -> Iterator[Path]:
+    """A directory with a short name, for sockets, that every user may enter; pytest's own are closed to others."""
+    with TemporaryDirectory(prefix="pysc") as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory)
 
 
 def requires_import(python: str, module: str, package: str) -> pytest.MarkDecorator:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from workloads import KINDS, PROFILES, NativeRuns, Sandbox, make_debian_root
+from workloads import KINDS, PROFILES, SHORT, NativeRuns, Sandbox, make_debian_root, public_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from containers import Pysc
@@ -36,3 +37,25 @@ def sandbox(request: pytest.FixtureRequest, pysc: Pysc, debian_root: Path, tmp_p
     """`pysc do` and `pysc run` with a bundle, each in both profiles."""
     kind, _, profile = request.param.partition("-")
     return Sandbox(pysc, kind, profile, debian_root, tmp_path)
+
+
+@pytest.fixture
+def long_sandbox(sandbox: Sandbox, long: bool) -> Sandbox:
+    """The four with --long, else one of each kind and of each profile: for workloads that take their time."""
+    if not long and str(sandbox) not in SHORT:
+        pytest.skip("only with --long")
+    return sandbox
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """In place of tmp_path for workloads of ordinary users."""
+    with public_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def public_native_runs() -> Iterator[NativeRuns]:
+    """`native_runs` in a directory that every user may enter."""
+    with public_directory() as directory:
+        yield NativeRuns(directory)
