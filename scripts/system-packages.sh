@@ -43,6 +43,11 @@ for set in "$@"; do
         missing redis-server && want redis-server
         missing node && want nodejs
         missing go && want golang-go
+        missing sqlite3 && want sqlite3
+        missing javac && want default-jdk-headless
+        missing mariadb-install-db && want mariadb-server-core
+        missing mariadb && want mariadb-client-core
+        ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
         missing runc && want runc
         missing containerd && want containerd
         missing dockerd && want docker.io

@@ -316,6 +316,7 @@ _SOL_SOCKET_GET = {
     "SO_PROTOCOL": 38,
     "SO_DOMAIN": 39,
     "SO_MEMINFO": 55,
+    "SO_INCOMING_NAPI_ID": 56,  # the JVM asks at its start whether there is such an option; of its own network namespace
     "SO_COOKIE": 57,
     "SO_PEERGROUPS": 59,
     "SO_NETNS_COOKIE": 71,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engines import Containerd, Docker, Podman, remove_cgroups
-from workloads import KINDS, PROFILES, NativeRuns, Sandbox, make_debian_root
+from workloads import KINDS, PROFILES, SHORT, NativeRuns, Sandbox, make_debian_root, public_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,3 +90,25 @@ def podman(podmans_directory: Podman) -> Iterator[Podman]:
     """It has neither containers nor pods before and after a test."""
     yield podmans_directory
     podmans_directory.clear()
+
+
+@pytest.fixture
+def long_sandbox(sandbox: Sandbox, long: bool) -> Sandbox:
+    """The four with --long, else one of each kind and of each profile: for workloads that take their time."""
+    if not long and str(sandbox) not in SHORT:
+        pytest.skip("only with --long")
+    return sandbox
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """In place of tmp_path for workloads of ordinary users."""
+    with public_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def public_native_runs() -> Iterator[NativeRuns]:
+    """`native_runs` in a directory that every user may enter."""
+    with public_directory() as directory:
+        yield NativeRuns(directory)
