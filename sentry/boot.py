@@ -114,6 +114,7 @@ class Sentry:
             log=log,
             debug=message["debug"],
         )
+        self._kernel.outside = frozenset(message["outside"])
         if message["record_missing"]:
             self._kernel.missing = set()
         handlers, denied, names = load.by_number(message["profile"], message["network"])
@@ -169,6 +170,7 @@ class Sentry:
         op = message.get("op")
         if op == "attach" and len(fds) == 1:
             self._kernel.credentials.forget_all()
+            self._kernel.outside |= frozenset(message.get("outside", ()))
             self._dispatcher.serve(fds[0])
             wire.send(sock, {"ok": True})
         elif op == "settled":
