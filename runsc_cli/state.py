@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from fcntl import LOCK_UN, flock
+from stat import S_ISVTX
 from time import gmtime, strftime, time_ns
 
 from runsc_cli import directory
@@ -343,6 +344,15 @@ class Container:
         self.unlock()
 
 
+def _check_owner(path: str) -> None:
+    """Whoever can write to a state has us end its processes and remove its cgroups. Raises PyscError where that is somebody else, OSError."""
+    facts = os.stat(path)
+    if facts.st_uid not in (os.geteuid(), 0):
+        raise PyscError(f"{path} belongs to user {facts.st_uid}: a --root of your own is needed")
+    if facts.st_mode & 0o022 and not facts.st_mode & S_ISVTX:
+        raise PyscError(f"{path} can be written by others: a --root of your own is needed")
+
+
 class Store:
     """The containers under one --root."""
 
@@ -359,6 +369,7 @@ class Store:
         container = Container(f"{self.root}/{check_id(id)}", id)
         try:
             os.makedirs(self.root, 0o700, exist_ok=True)
+            _check_owner(self.root)
             if self.mode != 0o700:
                 os.chmod(self.root, self.mode)
         except OSError as error:
@@ -390,6 +401,11 @@ class Store:
     def load(self, id: str) -> Container:
         """A container, not locked; ContainerNotFound also when its create failed half-way."""
         container = Container(f"{self.root}/{check_id(id)}", id)
+        try:
+            _check_owner(self.root)
+            _check_owner(container.dir)
+        except OSError:  # which reload() meets, too
+            pass
         container.reload()
         return container
 

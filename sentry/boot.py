@@ -129,6 +129,7 @@ class Sentry:
             log=log,
             debug=message["debug"],
         )
+        self._kernel.outside = frozenset(message["outside"])
         if message["record_missing"]:
             self._kernel.missing = set()
         self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
@@ -197,6 +198,7 @@ class Sentry:
         op = message.get("op")
         if op == "attach" and len(fds) == 1:
             self._kernel.credentials.forget_all()
+            self._kernel.outside |= frozenset(message.get("outside", ()))
             self._dispatcher.serve(fds[0], message.get("pid", 0))
             wire.send(sock, {"ok": True})
         elif op == "trace" and len(fds) == 1 and len(self._traces) < MAX_TRACES:

@@ -7,6 +7,7 @@ which the container begins at zero: start times in /proc/PID/stat then agree wit
 from __future__ import annotations
 
 import os
+from stat import S_ISREG
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from gofer import server
@@ -24,6 +25,7 @@ from runsc_cli.process import Process
 from sentry.abi import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWTIME, O_PATH
 from sentry.devices import READ, WRITE, Rule
 from sentry.platform import signals, wire
+from sentry.platform._native import lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -228,6 +230,7 @@ class Notify(Platform):
             "own_netns": state.network != "shared",
             "debug": creation.context.options["debug"],
             "record_missing": record_missing,
+            "outside": _outside(),
             "no_new_privs": spec.process.no_new_privileges,
             "born": _boottime_of(self.creation.init) if self._born is None else self._born,
             "bounding": mask(caps.bounding) if caps else 0,
@@ -266,7 +269,7 @@ class Notify(Platform):
     @staticmethod
     def guard_more(container: Container) -> Guard:
         def attach(listener: int, stage: int) -> None:
-            ask(container, {"op": "attach", "pid": stage}, [listener])
+            ask(container, {"op": "attach", "pid": stage, "outside": _outside()}, [listener])
 
         return _Filter(container, attach)
 
@@ -406,6 +409,20 @@ def _terminals() -> list[Rule]:
     """Device rules for our own terminals: the workload has them as stdio, and may name them /dev/stderr."""
     nodes = {os.fstat(fd).st_rdev for fd in range(3) if os.isatty(fd)}
     return [Rule(True, "c", os.major(node), os.minor(node), READ | WRITE) for node in nodes]
+
+
+def _outside() -> list[int]:
+    """The mounts, stx_mnt_id, of the regular files among the descriptors that the workload is given: stdio, and those that follow it."""
+    found = set()
+    fd = 0
+    try:
+        while os.get_inheritable(fd):  # our own ones are not
+            if S_ISREG(os.fstat(fd).st_mode):
+                found.add(int(lib.fd_mount(fd)))
+            fd += 1
+    except OSError:  # the first that is not open
+        pass
+    return sorted(found)
 
 
 def _own_procfs() -> int:

@@ -3,7 +3,9 @@
 Man pages: inotify(7), inotify_add_watch(2), sysinfo(2), sched_setaffinity(2), ioctl(2). Linux: fs/notify/inotify/inotify_user.c,
 kernel/sys.c, kernel/sched/syscalls.c.
 
-Left out: load averages, which the kernel has for the whole machine only, are zero, as in /proc/loadavg.
+Left out: watches on device nodes other than terminals of the container's (EACCES). They are the host's own, and would tell when
+somebody on the host, or in another container, opens one. Load averages, which the kernel has for the whole machine only, are zero,
+as in /proc/loadavg.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import errno
 import os
 import struct
 from os import close
+from stat import S_IFBLK, S_IFCHR, S_IFMT
 
 from sentry.abi import AT_FDCWD, O_DIRECTORY
 from sentry.platform._native import ffi, lib
@@ -30,6 +33,7 @@ _IN_MASK_CREATE = 0x10000000
 _IN_MASK_ADD = 0x20000000
 _IN_ISDIR = 0x40000000
 _ALL_INOTIFY_BITS = 0xF700EFFF
+_DEVPTS_SUPER_MAGIC = 0x1CD1
 
 _OF_A_NAMESPACE = frozenset((0xB701, 0xB702))  # NS_GET_USERNS, NS_GET_PARENT
 _NSFS_MAGIC = 0x6E736673
@@ -56,6 +60,8 @@ def inotify_add_watch(task: Task, fd: Int, path: Ptr, mask: UInt) -> int:
         flags = O_DIRECTORY if mask & _IN_ONLYDIR else 0
         found = lookup(task, AT_FDCWD, task.read_cstr(path), follow=not mask & _IN_DONT_FOLLOW, flags=flags)
         try:
+            if S_IFMT(task.opened.mode) in (S_IFCHR, S_IFBLK) and lib.fd_type(found) != _DEVPTS_SUPER_MAGIC:
+                raise OSError(errno.EACCES, "device")
             # the magic link is to be followed; IN_ISDIR means nothing here, but a mask must not be empty
             return value(lib.inotify_add_watch_(instance, magic_link(found), mask & ~_IN_DONT_FOLLOW | _IN_ISDIR))
         finally:

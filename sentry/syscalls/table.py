@@ -422,7 +422,7 @@ _rows(
     _SOCKETPAIR,
     PARTIAL,
     "AF_UNIX, as Linux but for TIPC",
-    shared=MediatedIf(when.DATAGRAM_PAIR, _SOCKETPAIR),
+    shared=MediatedIf(when.UNIX, _SOCKETPAIR),
 )
 _rows("bind connect", MEDIATED)
 _rows("listen shutdown getsockname getpeername", NATIVE, sandbox=MEDIATED)

@@ -211,6 +211,17 @@ def test_an_id_that_is_taken(pysc: Pysc, bundle: Bundles) -> None:
 # ---- places in the image ----
 
 
+@pytest.mark.platforms("notify", "namespace")
+@pytest.mark.parametrize("path", ["rootfs", "./rootfs/", "other/inner"])
+def test_the_root_is_not_where_a_link_in_the_bundle_leads(pysc: Pysc, bundle: Bundles, tmp_path: Path, path: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / "inner").mkdir(parents=True)
+    made = bundle(["true"], root={"path": path, "readonly": False})
+    (made.path / path.strip("./").partition("/")[0]).symlink_to(outside)
+    assert "invalid rootfs" in refused(pysc, pysc("run", "-b", made, pysc.id))
+    assert sorted(outside.rglob("*")) == [outside / "inner"]
+
+
 @pytest.mark.parametrize("name", ["dev", "var", "var/inner"])
 @pytest.mark.parametrize("climb", [False, True])
 def test_a_link_in_the_image_is_followed_inside(pysc: Pysc, bundle: Bundles, tmp_path: Path, name: str, climb: bool) -> None:

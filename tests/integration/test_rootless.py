@@ -72,6 +72,30 @@ def test_do(user: User) -> None:
     assert not (user.home / "new").exists()  # the overlay is thrown away
 
 
+@pytest.mark.parametrize("name", ["/dev/stdin", "/proc/self/fd/0", "/proc/thread-self/fd/0"])
+def test_what_is_given_open_for_reading_is_not_written_to(user: User, name: str) -> None:
+    """Its owner is the user, and inside root is."""
+    given = user.home / "given"
+    given.write_text("as it was")
+    user.give([given])
+    attack = (
+        f"cat {name}; for how in '>' '>>' '<>'; do (eval \": $how {name}\") 2>/dev/null || echo refused; done; "
+        f"python3 -c 'import os; os.truncate(\"{name}\", 0)' 2>/dev/null || echo refused; : < {name} && echo again"
+    )
+    outside = user.argv("pysc", "do", "--", "sh", "-c", attack)
+    first = user.argv("pysc", "run", "--detach", "-b", bundle(user, "sleep", "1000"), "first")
+    subprocess.run(first, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60, check=True)
+    joined = user.argv("pysc", "exec", "first", "sh", "-c", attack)
+    for argv in (outside, joined):
+        with open(given) as stdin:
+            done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.stdout, given.read_text()) == ("as it wasrefused\nrefused\nrefused\nrefused\nagain\n", "as it was"), done
+    with open(given, "w") as stdout:  # what it has, it may open again
+        subprocess.run(user.argv("pysc", "do", "--", "sh", "-c", "echo new > /dev/stdout"), stdout=stdout, timeout=60, check=True)
+    assert given.read_text() == "new\n"
+    user("pysc", "delete", "--force", "first", check=True)
+
+
 @pytest.mark.parametrize("platform", ["notify", "namespace"])
 def test_do_in_a_directory_of_somebody_elses(user: User, tmp_path: Path, platform: str) -> None:
     for directory in (tmp_path, *tmp_path.parents[:2]):
