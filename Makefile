@@ -8,13 +8,15 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # A static path file: the import hook that setuptools would install instead costs every command 11 ms.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help demo test test-workloads test-kill syscall-tests compatibility lint bench bench-quick clean
+.PHONY: help demo test test-workloads test-kill test-vm test-containerd syscall-tests compatibility lint bench bench-quick clean
 
 help:
 	@echo 'make demo            set up, then run a container and a sandboxed command, and show what the sentry did'
 	@echo 'make test            set up, then run all tests'
 	@echo 'make test-workloads  the workload tests in full size, in every sandbox: half an hour'
 	@echo 'make test-kill       SIGKILL at every step of every verb, to each process: an hour'
+	@echo 'make test-vm         cgroup version 2, the systemd driver, AppArmor: in a virtual machine with systemd, by qemu; ten minutes'
+	@echo 'make test-containerd the tests of containerd and CRI with a newer containerd, built as a Go module: CONTAINERD=2.2.9'
 	@echo 'make syscall-tests   every case of the system call suite, in both profiles: some minutes'
 	@echo 'make compatibility   the same beside runc and runsc, into docs/compatibility.md'
 	@echo 'make lint            lint, types, layers'
@@ -33,6 +35,24 @@ test-workloads: $(VENV)/.installed-test
 
 test-kill: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest --every-step tests/integration/test_killed.py $(ARGS)
+
+CONTAINERD ?= 2.2.9
+CONTAINERD_DIR := build/containerd-$(CONTAINERD)
+test-containerd: $(VENV)/.installed-test $(CONTAINERD_DIR)/containerd
+	PATH="$(CURDIR)/$(CONTAINERD_DIR):$$PATH" $(VENV)/bin/python -m pytest tests/integration/test_containerd.py tests/integration/test_cri.py \
+		tests/integration/test_trusted_engines.py $(ARGS)
+
+$(CONTAINERD_DIR)/containerd:
+	GOBIN="$(CURDIR)/$(CONTAINERD_DIR)" CGO_ENABLED=0 go install -tags 'no_btrfs no_devmapper no_zfs' \
+		$(foreach p,containerd-shim-runc-v2 ctr containerd,github.com/containerd/containerd/v2/cmd/$(p)@v$(CONTAINERD))
+
+# The image is made once; ARGS are pytest's, tests/vm/run.py says what is run without.
+test-vm: $(VENV)/.installed-test build/vm/.made
+	$(VENV)/bin/python tests/vm/run.py build/vm $(ARGS)
+
+build/vm/.made: tests/vm/image.sh
+	tests/vm/image.sh build/vm
+	@touch $@
 
 syscall-tests: $(VENV)/.installed
 	$(VENV)/bin/pysc syscall-tests --profile standard --profile strict $(ARGS)

@@ -168,10 +168,15 @@ class Creation:
         assert self.stage is not None
         slice, unit = systemd.unit_of(spec.linux.cgroups_path, self.container.id)
         limits = systemd.properties(spec.linux.resources, pure=hierarchy.find().pure)
+        more: list[systemd.Property] = []
+        if any(key.startswith("org.systemd.property.") for key in spec.annotations):
+            from runsc_cli.cgroups import unit_properties
+
+            more = unit_properties.of(spec.annotations)
         with systemd.Systemd() as manager:
             self.container.state.unit = unit  # before it exists: whatever happens, it is stopped
             self.container.save()
-            return manager.start(slice, unit, self.stage.pid, f"pysc container {self.container.id}", limits)
+            return manager.start(slice, unit, self.stage.pid, systemd.description(self.container.id), limits, more)
 
     def _enter(self, spec: Spec, spaces: Spaces) -> dict[int, int]:
         """Returns the detached mounts that the stage has made: index in spec.mounts -> our descriptor."""

@@ -119,6 +119,10 @@ def enter(
     p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
     p.call("prctl", PR_SET_NAME, b"pysc-init")
     p.call("setsid")
+    if spec.process.apparmor_profile not in ("", "unconfined"):
+        from runsc_cli import apparmor
+
+        apparmor.on_exec(p, spec.process.apparmor_profile)
     if spaces.flags & CLONE_NEWNET:
         launch.loopback_up(p)
     if "uts" not in spaces.joined:

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runsc_cli.state import Container
+    from runsc_cli.state import Container, State
 
 # A cgroup is busy until the last task has passed cgroup_exit(), a little after its pidfd says that it ended.
 _CGROUP_TIMEOUT = 2.0
@@ -41,7 +41,7 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
     ours = [process for process in (state.sentry, state.gofer) if process is not None]
     kill(ours)
     if state.unit or state.unit_beside:
-        _stop([unit for unit in (state.unit, state.unit_beside) if unit], warn)
+        _stop(state, warn)
     for path in state.cgroups:  # while they end
         remove_cgroup(path)
     for path in state.cgroups_planned:
@@ -60,14 +60,15 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
         poststop()
 
 
-def _stop(units: list[str], warn: Callable[[str], None]) -> None:
+def _stop(state: State, warn: Callable[[str], None]) -> None:
     """systemd's scopes. They end by themselves when nobody is in them: a bus that does not answer keeps no container from being deleted."""
-    from runsc_cli.cgroups.systemd import Systemd
+    from runsc_cli.cgroups.systemd import Systemd, description
 
     try:
         with Systemd() as manager:
-            for unit in units:
-                manager.stop(unit)
+            for unit, beside in ((state.unit, False), (state.unit_beside, True)):
+                if unit:
+                    manager.stop(unit, description(state.id, beside=beside))
     except PyscError as error:
         warn(error.message)
 

@@ -32,6 +32,7 @@ def main(log: str, fail: str) -> None:
     connection = open_dbus_connection(bus="SYSTEM")
     connection.send_and_get_reply(message_bus.RequestName("org.freedesktop.systemd1"))
     groups: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     print("ready", flush=True)
     while True:
         message = connection.receive()
@@ -46,6 +47,7 @@ def main(log: str, fail: str) -> None:
                 connection.send(new_error(message, "org.freedesktop.systemd1.UnitExists", "s", (f"Unit {unit} was already loaded",)))
                 continue
             given = dict(properties)
+            descriptions[unit] = given["Description"][1]
             groups[unit] = f"{path_of(given['Slice'][1])}/{unit}"
             connection.send(new_method_return(message, "o", ("/job/7",)))
             for root in ROOTS:
@@ -55,11 +57,14 @@ def main(log: str, fail: str) -> None:
             address = DBusAddress("/org/freedesktop/systemd1", interface=MANAGER)
             for job, result in (("/job/6", "failed"), ("/job/7", "failed" if fail == "job" else "done")):
                 connection.send(new_signal(address, "JobRemoved", "uoss", (7, job, unit, result)))
+        elif member == "GetUnit" and message.body[0] not in groups:
+            connection.send(new_error(message, "org.freedesktop.systemd1.NoSuchUnit", "s", ("not loaded",)))
         elif member == "GetUnit":
             connection.send(new_method_return(message, "o", (f"/unit/{list(groups).index(message.body[0])}",)))
         elif member == "Get":
             number = int(message.header.fields[HeaderFields.path].rpartition("/")[2])
-            connection.send(new_method_return(message, "v", (("s", list(groups.values())[number]),)))
+            asked = list(groups.values())[number] if message.body[1] == "ControlGroup" else descriptions[list(groups)[number]]
+            connection.send(new_method_return(message, "v", (("s", asked),)))
         elif member == "StopUnit" and message.body[0] not in groups:
             connection.send(new_error(message, "org.freedesktop.systemd1.NoSuchUnit", "s", ("not loaded",)))
         elif member == "StopUnit":

@@ -7,11 +7,12 @@ reload. jeepney, which speaks D-Bus, is an extra: it is imported by who asks for
 
 from __future__ import annotations
 
-from runsc_cli.cgroups.v2 import weight
+from runsc_cli.cgroups import v2
 from runsc_cli.errors import PyscError, SpecError, strerror
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, TypeAlias
 
     from runsc_cli.oci.model import Resources
@@ -22,8 +23,14 @@ TIMEOUT = 30.0
 """Seconds that systemd may take."""
 
 _BUS_NAME, _PATH, _MANAGER = "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
-_NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
+_GONE = ("org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.DBus.Error.UnknownObject")
 _UNLIMITED = (1 << 64) - 1
+_MOST_CPUS = 8192
+
+
+def description(id: str, *, beside: bool = False) -> str:
+    """By which a scope of ours is known."""
+    return f"sentry of pysc container {id}" if beside else f"pysc container {id}"
 
 
 def unit_of(cgroups_path: str, container_id: str) -> tuple[str, str]:
@@ -40,24 +47,63 @@ def unit_of(cgroups_path: str, container_id: str) -> tuple[str, str]:
     return slice, f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
 
 
+_VERSION_2 = {
+    "memory.max": "MemoryMax", "memory.high": "MemoryHigh", "memory.low": "MemoryLow", "memory.min": "MemoryMin",
+    "memory.swap.max": "MemorySwapMax", "pids.max": "TasksMax", "cpu.weight": "CPUWeight",
+}  # fmt: skip
+_SETS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
+
+
 def properties(resources: Resources | None, *, pure: bool) -> list[Property]:
-    """The limits that systemd knows. `pure`: cgroup version 2."""
-    out: list[Property] = []
+    """The limits that systemd knows. `pure`: cgroup version 2. Raises SpecError."""
     if resources is None:
-        return out
-    memory, cpu = resources.memory, resources.cpu
-    if memory is not None and memory.limit:
-        out.append(("MemoryMax" if pure else "MemoryLimit", ("t", _number(memory.limit))))
-    if cpu is not None and cpu.shares:
-        out.append(("CPUWeight", ("t", weight(cpu.shares))) if pure else ("CPUShares", ("t", cpu.shares)))
+        return []
+    out = _version_2(resources) if pure else _version_1(resources)
+    cpu = resources.cpu
     if cpu is not None and (cpu.quota or cpu.period):
         quota, period = cpu.quota or -1, cpu.period or 100_000
         # systemd keeps whole percents
         per_second = _UNLIMITED if quota < 0 else -(-quota * 1_000_000 // period // 10_000) * 10_000
         out.append(("CPUQuotaPerSecUSec", ("t", per_second)))
+        if pure:
+            out.append(("CPUQuotaPeriodUSec", ("t", period)))
+    return out
+
+
+def _version_1(resources: Resources) -> list[Property]:
+    out: list[Property] = []
+    memory, cpu = resources.memory, resources.cpu
+    if memory is not None and memory.limit:
+        out.append(("MemoryLimit", ("t", _number(memory.limit))))
+    if cpu is not None and cpu.shares:
+        out.append(("CPUShares", ("t", cpu.shares)))
     if resources.pids is not None and resources.pids.limit is not None:
         out.append(("TasksMax", ("t", _number(resources.pids.limit))))
     return out
+
+
+def _version_2(resources: Resources) -> list[Property]:
+    """By the files that the values would be written to; of one that is there twice the last is what holds."""
+    out: dict[str, tuple[str, Any]] = {}
+    for write in (*v2.memory(resources), *v2.cpu(resources), *v2.cpuset(resources), *v2.pids(resources), *v2.unified(resources)):
+        value = write.value.strip()
+        if write.file in _VERSION_2 and (value == "max" or (value.isascii() and value.isdigit())):
+            out[_VERSION_2[write.file]] = ("t", _UNLIMITED if value == "max" else int(value))
+        elif write.file in _SETS:
+            out[_SETS[write.file]] = ("ay", bits(value))
+    return list(out.items())
+
+
+def bits(numbers: str) -> bytes:
+    """A list of CPUs or nodes, "0-2,5", as systemd has it: a bit each, the lowest first. What is none is for the kernel to refuse."""
+    mask = 0
+    for part in numbers.split(","):
+        first, _, last = part.strip().partition("-")
+        last = last or first
+        if not (first.isascii() and first.isdigit() and last.isdigit() and int(last) < _MOST_CPUS):
+            return b""
+        mask |= (1 << int(last) + 1) - (1 << int(first))
+    return mask.to_bytes((mask.bit_length() + 7) // 8, "little") if mask > 0 else b""
 
 
 def _number(value: int) -> int:
@@ -98,8 +144,11 @@ class Systemd:
             raise Refused(fields.get(self._jeepney.HeaderFields.error_name, ""), f"systemd: {method}: {', '.join(map(str, reply.body))}")
         return reply.body[0] if reply.body else None
 
-    def start(self, slice: str, unit: str, pid: int, description: str, limits: list[Property]) -> str:
-        """Make the scope with process `pid` in it; returns its cgroup, from the hierarchy's root. Raises PyscError."""
+    def start(self, slice: str, unit: str, pid: int, description: str, limits: list[Property], more: Iterable[Property] = ()) -> str:
+        """Make the scope with process `pid` in it; returns its cgroup, from the hierarchy's root. Raises PyscError.
+
+        `more`: properties of whoever wrote the config, none of which may be one of ours.
+        """
         names = ("MemoryAccounting", "CPUAccounting", "TasksAccounting")
         wanted: list[Property] = [
             ("Description", ("s", description)),
@@ -110,6 +159,11 @@ class Systemd:
             *((name, ("b", True)) for name in names),
             *limits,
         ]
+        taken = {name for name, _ in wanted}
+        for name, value in more:
+            if name in taken:
+                raise SpecError(f"annotations['org.systemd.property.{name}']", f"{name} is given by the rest of the config: leave it out")
+            wanted.append((name, value))
         rule = self._jeepney.MatchRule(type="signal", interface=_MANAGER, member="JobRemoved", path=_PATH)
         address = self._jeepney.DBusAddress("/org/freedesktop/DBus", bus_name="org.freedesktop.DBus", interface="org.freedesktop.DBus")
         self._connection.send_and_get_reply(self._jeepney.new_method_call(address, "AddMatch", "s", (rule.serialise(),)), timeout=TIMEOUT)
@@ -125,26 +179,28 @@ class Systemd:
                     break
         if result != "done":
             raise PyscError(f"systemd: start {name}: {result}")
-        group: str = self._get(unit, "ControlGroup")
+        group: str = self._get(unit, "Scope", "ControlGroup")
         return group
 
-    def _get(self, unit: str, name: str) -> Any:
+    def _get(self, unit: str, kind: str, name: str) -> Any:
         path = self._call("GetUnit", "s", (unit,))
         interface = "org.freedesktop.DBus.Properties"
-        return self._call("Get", "ss", ("org.freedesktop.systemd1.Scope", name), path=path, interface=interface)[1]
+        return self._call("Get", "ss", (f"org.freedesktop.systemd1.{kind}", name), path=path, interface=interface)[1]
 
     def change(self, unit: str, limits: list[Property]) -> None:
         """Other limits, until the unit ends. Raises PyscError."""
         self._call("SetUnitProperties", "sba(sv)", (unit, True, limits))
 
-    def stop(self, unit: str) -> None:
-        """End it; that there is none is no error. Raises PyscError."""
-        for method, signature, body in (("StopUnit", "ss", (unit, "replace")), ("ResetFailedUnit", "s", (unit,))):
-            try:
-                self._call(method, signature, body)
-            except Refused as error:
-                if error.name != _NO_SUCH_UNIT:
-                    raise
+    def stop(self, unit: str, description: str) -> None:
+        """End it; that there is none is no error, nor that it is somebody else's: its description is not ours. Raises PyscError."""
+        try:
+            if self._get(unit, "Unit", "Description") != description:
+                return
+            self._call("StopUnit", "ss", (unit, "replace"))
+            self._call("ResetFailedUnit", "s", (unit,))
+        except Refused as error:
+            if error.name not in _GONE:
+                raise
 
 
 class Refused(PyscError):

@@ -88,12 +88,8 @@ def process(process: Process, at: str, warnings: list[str], *, trusted: bool = F
     if process.selinux_label:
         raise SpecError(f"{at}.selinuxLabel", "SELinux labels are not supported: leave it out")
     profile = process.apparmor_profile
-    if profile and profile != "unconfined":
-        if not _host_has_apparmor():
-            raise SpecError(f"{at}.apparmorProfile", f"{profile!r} cannot be applied: this host runs without AppArmor")
-        if trusted:
-            raise SpecError(f"{at}.apparmorProfile", "AppArmor profiles are not supported: leave it out, or use unconfined")
-        warnings.append(f"{at}.apparmorProfile: {profile!r} is not applied, the sandbox confines the container instead")
+    if profile and profile != "unconfined" and not _host_has_apparmor():
+        raise SpecError(f"{at}.apparmorProfile", f"{profile!r} cannot be applied: this host runs without AppArmor")
 
 
 def _host_has_apparmor() -> bool:

@@ -82,7 +82,7 @@ class Placement:
 
         try:
             with systemd.Systemd() as manager:
-                group = manager.start(slice, unit, holder, f"sentry of pysc container {self.id}", [])
+                group = manager.start(slice, unit, holder, systemd.description(self.id, beside=True), [])
             self.beside = Beside(group, self.id, named=False)
             self.note(container.state)
             container.save()

@@ -43,7 +43,8 @@ def run(options: Options, args: list[str], context: Context) -> int:
     due = monotonic() + interval
     while True:
         ready = {fd for fd, _ in waiting.poll(max(0.0, due - monotonic()) * 1000)}
-        if memory.fd in ready and memory.exhausted():
+        # version 2 tells at most every 10 ms, so the end may come before the word of what was its cause
+        if (memory.fd in ready or (pidfd in ready and memory.can_be_asked)) and memory.exhausted():
             _say(container.id, "oom")
         if pidfd in ready:
             return 0
@@ -81,6 +82,11 @@ class _Memory:
                 self._count = self._kills()
                 return
 
+    @property
+    def can_be_asked(self) -> bool:
+        """There is a count to look at, also when poll(2) has found nothing."""
+        return self.fd >= 0 and self._control < 0
+
     def exhausted(self) -> bool:
         """Take what poll(2) has found; the removal of the cgroup is told as well, and is none."""
         if self._control >= 0:
@@ -90,9 +96,9 @@ class _Memory:
         return self._count > before
 
     def _kills(self) -> int:
-        os.lseek(self.fd, 0, os.SEEK_SET)
-        os.read(self.fd, 4096)  # which also makes poll(2) wait for the next change
         try:
+            os.lseek(self.fd, 0, os.SEEK_SET)
+            os.read(self.fd, 4096)  # which also makes poll(2) wait for the next change
             rows = (line.split() for line in get(self._path).splitlines())
         except OSError:
             return 0

@@ -182,6 +182,10 @@ class Execution:
         if os.geteuid() == 0:  # an ordinary user would lose its own rights over the stage
             p.call("prctl", PR_SET_DUMPABLE, 0)
         p.call("prctl", PR_SET_PDEATHSIG, signals.SIGKILL)
+        if self._process.apparmor_profile not in ("", "unconfined"):
+            from runsc_cli import apparmor
+
+            apparmor.on_exec(p, self._process.apparmor_profile)
         if flags:
             p.call("setns", Passed(self._init), flags, what="join the container's namespaces")
         launch.drop_groups(p)

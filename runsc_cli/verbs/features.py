@@ -39,7 +39,7 @@ def features(*, trusted: bool = False) -> dict[str, Any]:
             "capabilities": [f"CAP_{name}" for name in _CAPABILITIES.split()],
             "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": True},
             "seccomp": _seccomp(trusted),
-            "apparmor": {"enabled": False},
+            "apparmor": {"enabled": True},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
             "memoryPolicy": {"modes": sorted(inherited.MODES), "flags": sorted(inherited.FLAGS)},
@@ -47,7 +47,7 @@ def features(*, trusted: bool = False) -> dict[str, Any]:
             "netDevices": {"enabled": True},
         },
         "annotations": {"dev.pysc.version": VERSION},
-        "potentiallyUnsafeConfigAnnotations": ["dev.pysc."],
+        "potentiallyUnsafeConfigAnnotations": ["dev.pysc.", "org.systemd.property."],
     }
 
 
