@@ -199,7 +199,7 @@ def sandbox(request: pytest.FixtureRequest, pysc: Pysc, debian_root: Path, tmp_p
 @pytest.mark.parametrize("live", [True, False], ids=["fuse", "snapshots"])
 @pytest.mark.parametrize(("name", "script"), [(n, globals()[n]) for n in ("PIECES", "WRITES", "CROWD", "MANY", "LATER", "OTHERS")])
 def test_abuse(sandbox: Sandbox, tmp_path: Path, name: str, script: str, live: bool, long: bool) -> None:
-    count = {"MANY": 100_000, "CROWD": 2000}.get(name, 0) // (1 if long else 10)
+    count = {"MANY": 100_000, "CROWD": 2000}.get(name, 0) // (1 if long else 25)
     program = f"COUNT, LIVE = {count}, {live}\n{GENERATED}{script}\nprint('\\nend')"
     argv = sandbox.argv(tmp_path, ["/usr/bin/python3", "-c", program], ENVIRONMENT)
     if not live:
