@@ -82,7 +82,7 @@ def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> t
     entry.finish()
     for mount in plan.mounts:
         if mount.type == "sysfs":
-            mount.fd = _sys_tree(systree.nodes(procfd, plan.cgroups), mount.data)
+            mount.fd = _sys_tree(systree.nodes(procfd, plan.cgroups, plan.interfaces), (*mount.data, systree.SIZE))
             mount.attr_set |= MOUNT_ATTR_RDONLY
     top = tree.make(plan, entry, sock)
     bare_proc = bare(top, "/proc")
@@ -122,7 +122,7 @@ def _fuse(device: int) -> int:
 
 def _sys_tree(nodes: dict[bytes, Node], data: tuple[str, ...]) -> int:
     """A detached tmpfs, with mount options `data`, that holds the generated /sys."""
-    fd = new_filesystem("tmpfs", (*data, "size=1m"), "mount the generated /sys")
+    fd = new_filesystem("tmpfs", data, "mount the generated /sys")
     for path, content in nodes.items():
         if content is None:
             os.mkdir(path, 0o555, dir_fd=fd)

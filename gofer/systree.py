@@ -11,15 +11,21 @@ from sentry.vfs.procview import ProcView
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sentry.vfs.sysfs import Node
 
+SIZE = f"size={sysfs.MOST_BYTES}"
+"""The option of the tmpfs that holds it."""
 
-def nodes(procfd: int, cgroups: Mapping[str, int]) -> dict[bytes, Node]:
+
+def nodes(
+    procfd: int, cgroups: Mapping[str, int], interfaces: Iterable[tuple[str, int, str, int, int, int]]
+) -> dict[bytes, Node]:
     """Path below /sys -> content, link or None for a directory; parents first. `procfd`: a procfs of the host.
 
     `cgroups`: directories of the container's cgroup by hierarchy, with its limits written: they say how many CPUs and how much memory.
+    `interfaces`: the parameters of each sysfs.Interface; none: loopback alone.
     """
     host_sys = os.open("/sys", O_PATH | O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -35,6 +41,7 @@ def nodes(procfd: int, cgroups: Mapping[str, int]) -> dict[bytes, Node]:
             version=b"",
             boot_id=b"",
         )
-        return sysfs.tree(view, directory_reader(host_sys))
+        shown = [sysfs.Interface(os.fsencode(name), index, address.encode(), *rest) for name, index, address, *rest in interfaces]
+        return sysfs.tree(view, directory_reader(host_sys), shown or (sysfs.LOOPBACK,))
     finally:
         os.close(host_sys)

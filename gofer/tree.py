@@ -40,6 +40,7 @@ class Plan:
         "cwd",
         "device_tree",
         "devices",
+        "interfaces",
         "links",
         "masked",
         "mntns",
@@ -67,6 +68,8 @@ class Plan:
         """(path, text): symbolic links to make in a root that is a tmpfs."""
         self.cgroups: dict[str, int] = {}
         """Directories of the container's cgroup by hierarchy, whose limits the generated /sys shows."""
+        self.interfaces: list[tuple[str, int, str, int, int, int]] = []
+        """Those of the container's network that the generated /sys shows: the parameters of sysfs.Interface. None: loopback alone."""
         self.masked: list[str] = []
         self.readonly: list[str] = []
         self.cwd = ""

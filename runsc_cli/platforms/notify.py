@@ -170,6 +170,10 @@ class Notify(Platform):
         for name, path in self.creation.cgroup.paths.items() if self.creation.cgroup else ():
             if name in _SHOWN:
                 plan.cgroups[name] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if state.network == "host" and any(mount.type == "sysfs" for mount in plan.mounts):
+            from runsc_cli import interfaces
+
+            plan.interfaces = interfaces.of(init, spaces["network"])
         gofer_sock, root, made = self._fork_gofer(plan, procfd, meanwhile)
         return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, plan.cgroups, view)
 

@@ -44,6 +44,13 @@ _PRODUCT = b"pysc sandbox\n"
 _TOPOLOGY_LIMIT = 32
 
 
+MOST_INTERFACES = 32
+MOST_BYTES = 4 << 20
+"""What the tree takes in a tmpfs, at most: a page for each file."""
+
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+
+
 class Symlink:
     """A symbolic link to `target`."""
 
@@ -68,10 +75,10 @@ class Interface:
         self.kind = kind
 
     def files(self) -> dict[bytes, bytes]:
-        up = self.flags & 1
+        up = self.flags & _IFF_UP and self.flags & _IFF_RUNNING
         return {
             b"address": self.address,
-            b"flags": b"0x%x" % self.flags,
+            b"flags": b"0x%x" % (self.flags & ~_IFF_RUNNING),
             b"ifindex": b"%d" % self.index,
             b"mtu": b"%d" % self.mtu,
             b"operstate": b"unknown" if self.kind == 772 else b"up" if up else b"down",
@@ -94,7 +101,7 @@ def tree(view: ProcView, host: Reader, interfaces: Sequence[Interface] = (LOOPBA
     nodes |= _transparent_hugepages(host)
     nodes[_DMI + b"/product_name"] = _PRODUCT
     nodes[b"class/dmi/id"] = Symlink(b"../../" + _DMI)
-    for interface in interfaces:
+    for interface in interfaces[:MOST_INTERFACES]:
         directory = b"devices/virtual/net/" + interface.name
         nodes[directory] = None
         nodes |= {directory + b"/" + name: value + b"\n" for name, value in interface.files().items()}

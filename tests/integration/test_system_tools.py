@@ -66,17 +66,31 @@ def sandbox(request: pytest.FixtureRequest, pysc: Pysc, debian_root: Path, tmp_p
     return Sandbox(pysc, "bundle", request.param, debian_root, tmp_path)
 
 
-@pytest.mark.parametrize(("command", "expected"), TOOLS, ids=[command for command, _ in TOOLS])
-def test_it_shows_the_container(sandbox: Sandbox, tmp_path: Path, command: str, expected: str) -> None:
-    for tool in {shlex.split(command)[0], *(["htop"] if "htop" in command else ())}:
-        if shutil.which(tool) is None:
-            pytest.skip(f"not installed: {tool}")
-    command, _, text = command.partition(" <<< ")
-    # a shell that stays, and is therefore not replaced by the command
-    argv = sandbox.argv(tmp_path, ["sh", "-c", f"printf '{text}' | {command}; status=$?; exit $status"], linux={"resources": LIMITS})
-    done = run(argv, tmp_path)
-    assert (done.code, done.err) == (0, ""), done
-    assert re.search(expected, done.out, re.MULTILINE), done
+@pytest.fixture(scope="module")
+def installed() -> list[tuple[str, str]]:
+    """The tools that are there; without any of them the test is skipped, and says which is missing."""
+    wanted = {command: {shlex.split(command)[0], *(["htop"] if "htop" in command else ())} for command, _ in TOOLS}
+    missing = {tool for tools in wanted.values() for tool in tools if shutil.which(tool) is None}
+    if missing:
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}")
+    return TOOLS
+
+
+def test_they_show_the_container(sandbox: Sandbox, tmp_path: Path, installed: list[tuple[str, str]]) -> None:
+    """All in one container, one after the other: what each has printed, on stderr as well, and its exit code."""
+    script = []
+    for command, _ in installed:
+        words, _, text = command.partition(" <<< ")
+        script.append(f"printf '{text}' | ({words}) 2> errors; printf '\\0%s\\0' $?; cat errors; printf '\\0'")
+    done = run(sandbox.argv(tmp_path, ["sh", "-c", "\n".join([*script, "exit 0"])], linux={"resources": LIMITS}), tmp_path)
+    answers = done.out.split("\0")
+    assert len(answers) == 3 * len(installed) + 1, done
+    wrong = {}
+    for i, (command, expected) in enumerate(installed):
+        out, code, errors = answers[3 * i : 3 * i + 3]
+        if code != "0" or errors or not re.search(expected, out, re.MULTILINE):
+            wrong[command] = (code, out, errors)
+    assert not wrong
 
 
 def test_ss_finds_sockets_and_their_processes(sandbox: Sandbox, tmp_path: Path) -> None:

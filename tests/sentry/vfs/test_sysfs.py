@@ -12,7 +12,7 @@ import pytest
 
 from sentry.vfs.procread import directory_reader
 from sentry.vfs.procview import ProcView
-from sentry.vfs.sysfs import LOOPBACK, Interface, Symlink, tree
+from sentry.vfs.sysfs import LOOPBACK, MOST_BYTES, Interface, Symlink, tree
 
 HOST_PROC = {
     b"meminfo": b"MemTotal:       8192000 kB\nSwapTotal:  0 kB\n",
@@ -98,16 +98,26 @@ def test_an_unreadable_host_is_an_error() -> None:
 
 
 def test_interfaces() -> None:
-    nodes = tree(view(b"0"), nothing, [LOOPBACK, Interface(b"eth0", 2, b"02:00:00:00:00:01", 1500, 0x1003)])
+    up, down = (Interface(b"eth%d" % n, n + 2, b"02:00:00:00:00:01", 1500, flags) for n, flags in enumerate((0x1043, 0x1003)))
+    nodes = tree(view(b"0"), nothing, [LOOPBACK, up, down])
     assert nodes[b"class/net/eth0/".rstrip(b"/")] is not None
     net = b"devices/virtual/net/"
     assert (nodes[net + b"eth0/mtu"], nodes[net + b"eth0/operstate"]) == (b"1500\n", b"up\n")
+    assert (nodes[net + b"eth0/flags"], nodes[net + b"eth1/operstate"]) == (b"0x1003\n", b"down\n")
     assert (nodes[net + b"lo/type"], nodes[net + b"lo/operstate"]) == (b"772\n", b"unknown\n")
 
 
 @pytest.mark.parametrize(("cpus", "limit"), [(b"0-1", 60), (b"0-3", 70), (b"0-63", 350)])
 def test_small_enough_to_write_at_start(cpus: bytes, limit: int) -> None:
     assert sum(isinstance(node, bytes) for node in tree(view(cpus), nothing).values()) < limit
+
+
+def test_the_largest_fits_into_its_file_system() -> None:
+    interfaces = [Interface(b"veth%d" % n, n, b"02:00:00:00:00:01", 1500, 0x1043) for n in range(100)]
+    nodes = tree(view(b"0-4095"), nothing, interfaces)
+    pages = [-(-len(node) // 4096) for node in nodes.values() if isinstance(node, bytes)]
+    assert sum(pages) * 4096 <= MOST_BYTES
+    assert b"class/net/veth31" in nodes
 
 
 @pytest.mark.skipif(not shutil.which("lscpu"), reason="needs lscpu")
