@@ -67,6 +67,8 @@ def bundle(user: User, script: str, **linux: object) -> Path:
         (place / "rootfs/bin" / name).symlink_to("busybox")
     config = default_spec(rootless=True, args=["sh", "-c", script])
     config["process"]["terminal"] = False
+    for kind in ("uidMappings", "gidMappings"):
+        config["linux"][kind][0]["hostID"] = user.uid
     config["linux"].update(linux)
     (place / "config.json").write_text(json.dumps(config))
     subprocess.run(["chown", "-R", "guest:guest", place], check=True)

@@ -130,7 +130,7 @@ def test_properties_of_the_config(pysc: Pysc, bundle: Bundles) -> None:
         "TimeoutStopUSec": "5s",
         "CollectMode": "inactive-or-failed",
         "IOAccounting": "yes",
-        "Documentation": "https://example.org/a man:b(1)",
+        "Documentation": 'https://example.org/a "man:b(1)"',
     }
     pysc("delete", "--force", pysc.id, check=True)
 
