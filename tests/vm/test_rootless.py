@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,11 @@ class User:
         environ = [f"XDG_RUNTIME_DIR={self.runtime}", bus, f"HOME={self.home}", f"PATH={os.environ['PATH']}"]
         delegated = ["systemd-run", "--user", "--scope", "--quiet", "-p", "Delegate=yes"] if scope else []
         words = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "env", "-i", *environ, *delegated, *map(str, argv)]
-        return subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, check=False, cwd=self.home)
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:  # a pipe's end would be the container's too
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=120, check=False, cwd=self.home)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(words, done.returncode, out.read(), err.read())
 
     def pysc(self, *words: object, scope: bool = True) -> subprocess.CompletedProcess[str]:
         return self(TREE / ".venv/bin/pysc", "--root", f"{self.runtime}/pysc", *words, scope=scope)
