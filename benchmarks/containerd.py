@@ -54,7 +54,7 @@ class Crowd:
         if missing:
             raise Failed(f"not installed: {', '.join(missing)}")
         with tempfile.TemporaryDirectory(prefix="bench-ctr-", dir=trees.state) as directory, Containerd(Path(directory), runtime) as containerd:
-            names = [f"bench-{os.getpid()}-{number}" for number in range(self._count)]
+            names = [f"bench-{os.getpid()}-{number:04}" for number in range(self._count)]
             began = time.perf_counter()
             containerd.start(names, trees.busybox)
             took = time.perf_counter() - began
