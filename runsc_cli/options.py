@@ -245,7 +245,7 @@ VERBS = (
             Option("keep", FLAG, "do not delete the container when it ends"),
             Option("no-subreaper", FLAG, "do not adopt the processes that the container leaves behind"),
         ), least=1, most=1, failure="pysc run failed: ",
-        examples=("pysc run --bundle ./bundle web", "pysc run -d -b ./bundle web")),
+        examples=("pysc run --bundle ./bundle web", "pysc run -d -b ./bundle web", "pysc --kernel-release 6.1.0-pysc run web")),
     Verb("state", "print the state of a container as JSON", "ID", least=1, most=1,
         examples=("pysc state web",)),
     Verb("kill", "send a signal, default TERM, to the container's first process", "ID [SIGNAL]", (
