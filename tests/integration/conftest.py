@@ -27,9 +27,9 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def native_runs(tmp_path_factory: pytest.TempPathFactory) -> NativeRuns:
+def native_runs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> NativeRuns:
     """Runs workloads without a sandbox, each once."""
-    return NativeRuns(tmp_path_factory.mktemp("native"))
+    return NativeRuns(tmp_path_factory.mktemp("native"), request.config.getoption("--results"))
 
 
 @pytest.fixture(params=[f"{kind}-{profile}" for kind in KINDS for profile in PROFILES])
@@ -40,9 +40,11 @@ def sandbox(request: pytest.FixtureRequest, pysc: Pysc, debian_root: Path, tmp_p
 
 
 @pytest.fixture
-def long_sandbox(sandbox: Sandbox, long: bool) -> Sandbox:
-    """The four with --long, else one of each kind and of each profile: for workloads that take their time."""
-    if not long and str(sandbox) not in SHORT:
+def long_sandbox(request: pytest.FixtureRequest, sandbox: Sandbox, long: bool) -> Sandbox:
+    """For workloads that take their time: the four with --long, else one of each kind and profile, or what the mark `short` names."""
+    mark = request.node.get_closest_marker("short")
+    everywhere = long or request.config.getoption("--all")
+    if not everywhere and str(sandbox) not in (mark.args if mark else SHORT):
         pytest.skip("only with --long")
     return sandbox
 
@@ -55,7 +57,7 @@ def public() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def public_native_runs() -> Iterator[NativeRuns]:
+def public_native_runs(request: pytest.FixtureRequest) -> Iterator[NativeRuns]:
     """`native_runs` in a directory that every user may enter."""
     with public_directory() as directory:
-        yield NativeRuns(directory)
+        yield NativeRuns(directory, request.config.getoption("--results"))

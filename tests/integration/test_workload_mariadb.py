@@ -1,4 +1,4 @@
-"""Workload: MariaDB over a UNIX socket: a new data directory, loading and querying by several clients, kill under load, recovery, a clean stop."""
+"""Workload: MariaDB over a UNIX socket: a new data directory, load and queries by several clients, a kill, recovery, a clean stop."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ sql 'create table items (id int primary key, name varchar(100), size int, key (s
     create table pairs (worker int, turn int, primary key (worker, turn)) engine=innodb' shop
 awk -v rows="$ROWS" 'BEGIN { for (i = 1; i <= rows; i++) print i "\tarticle " i "\t" i % 97 }' > rows.tsv
 sql "load data local infile '$PWD/rows.tsv' into table items" shop
-sql 'insert into words select id, name from items where id <= 500; select count(*) from words where match (text) against ("article" in boolean mode)' shop
+sql 'insert into words select id, name from items where id <= 500;
+    select count(*) from words where match (text) against ("article" in boolean mode)' shop
 sql 'select count(*), sum(size), max(name) from items; select size, count(*) from items where size < 3 group by size order by size' shop
 sql 'set sort_buffer_size = 4096; select md5(group_concat(id)) from (select id from items order by name, id limit 100) sorted' shop
 sql "select count(*) into outfile '$PWD/count' from items" shop
