@@ -104,7 +104,7 @@ def test_only_the_calls_that_are_named(pysc: Pysc) -> None:
 
 
 def test_json(pysc: Pysc) -> None:
-    done = pysc("--strace=openat", "--strace-format", "json", "do", "--quiet", "--", "cat", "/nowhere")
+    done = pysc("--strace=openat", "--strace-format", "json", "do", "--quiet", "--", "sh", "-c", "exec cat /nowhere 2>/dev/null")
     rows = [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
     (row,) = [row for row in rows if row["args"][1] == '"/nowhere"']
     assert (row["call"], row["result"], row["error"], row["outcome"]) == ("openat", -1, "ENOENT", "mediated")
