@@ -116,6 +116,8 @@ def looks() -> None:
     call("inotify_add_watch", inotify, b"file", 0xFFF)
     call("inotify_add_watch", 0, b"file", 0xFFF)
     call("sysinfo", out)
+    call("sched_getaffinity", 0, 128, out)
+    call("sched_getaffinity", os.getpid(), 128, out)
     call("ioctl", 0, 0x5412, out)
     call("chdir", b".")
 
