@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,6 +50,8 @@ def test_a_profile_is_applied(pysc: Pysc, bundle: Bundles, profile: str) -> None
     file = made.path / "pid"
     subprocess.run(pysc.argv("exec", "-d", "--pid-file", file, pysc.id, "sleep", "999"), stdin=subprocess.DEVNULL, check=True, timeout=60)
     assert Path(f"/proc/{file.read_text()}/attr/apparmor/current").read_text() == f"{profile} (enforce)\n"
+    os.kill(int(file.read_text()), 9)
+    os.waitpid(int(file.read_text()), 0)  # a pid namespace ends when nobody outside has a child in it to wait for
     pysc("delete", "--force", pysc.id, check=True)
 
 

@@ -176,9 +176,13 @@ def test_more_processes_are_in_the_leaf(pysc: Pysc, bundle: Bundles) -> None:
     start(pysc, bundle(["sleep", "100"]))
     place = cgroup(int(json.loads(pysc("state", pysc.id).out)["pid"]))
     before = len((place / "cgroup.procs").read_text().split())
-    argv = pysc.argv("exec", "-d", pysc.id, "sleep", "100")
+    file = pysc.root / "pid"
+    argv = pysc.argv("exec", "-d", "--pid-file", file, pysc.id, "sleep", "100")
     subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, timeout=60)
     assert len((place / "cgroup.procs").read_text().split()) == before + 1
+    os.kill(int(file.read_text()), 9)
+    os.waitpid(int(file.read_text()), 0)
+    file.unlink()
     pysc("delete", "--force", pysc.id, check=True)
 
 
