@@ -41,6 +41,7 @@ for set in "$@"; do
         missing fuser && want psmisc
         missing dbus-daemon && want dbus
         missing redis-server && want redis-server
+        missing sudo && want sudo
         missing tmux && want tmux
         missing vim && want vim
         missing nano && want nano
