@@ -41,6 +41,15 @@ for set in "$@"; do
         missing fuser && want psmisc
         missing dbus-daemon && want dbus
         missing redis-server && want redis-server
+        missing sudo && want sudo
+        missing tmux && want tmux
+        missing vim && want vim
+        missing nano && want nano
+        missing ssh-agent && want openssh-client
+        missing gdb && want gdb
+        missing bwrap && want bubblewrap
+        missing stress-ng && want stress-ng
+        missing perf && want linux-perf
         missing node && want nodejs
         missing go && want golang-go
         [ -x /usr/bin/rustc ] || want rustc

@@ -1,0 +1,101 @@
+"""Workload: stress-ng, which misuses one system call after another and verifies what it gets. A second for each of some stressors, with
+--long thirty seconds for each of many; none may fail, and the sentry is afterwards as it was before: no descriptor more, and no thread.
+
+Left out: what is refused on purpose (dnotify, rawsock, netlink-proc, and pty, which reads the lock of terminal settings), what is the
+machine's (reboot, klog), and what only takes its memory.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from containers import descendants, requires
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workloads import Sandbox
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200), requires("stress-ng")]
+
+SHORT = "chdir close dir exec fcntl fifo inotify mq open procfs rename sysbadaddr xattr"
+LONG = """access affinity af-alg alarm atomic bad-altstack brk cap chdir chmod chown chroot clock clone close context copy-file cpu cyclic daemon
+dev dir dirdeep dup dynlib env epoll eventfd exec fallocate fault fcntl fiemap fifo file-ioctl filename flock fork fp-error fpunch full
+funccall futex get getdent getrandom handle hrtimers inode-flags inotify io iomix ioprio itimer kcmp kill landlock lease link locka lockf
+lockofd madvise membarrier memfd mincore mknod mlock mmap mmapaddr mprotect mq mremap msg msync munmap mutex nanosleep nice null open
+pidfd pipe pkey poll prctl procfs pthread ptrace quota readahead rename resched revio rlimit rmap rseq schedpolicy seal seccomp seek sem
+sem-sysv sendfile session set shm shm-sysv sigabrt sigchld sigfd sigfpe sigio signal signest sigpending sigpipe sigq sigrt sigsegv sigsuspend
+sigtrap sleep sock sockabuse sockfd sockpair splice stack symlink sync-file sysbadaddr syscall sysfs tee timer timerfd udp umount unlink
+unshare utime vdso vfork vm-splice wait xattr yield zombie"""
+
+SCRIPT = r"""
+echo ready
+read go
+for stressor in $1; do
+    stress-ng --$stressor 1 --timeout $2 --verify --temp-path . --oomable --quiet > said 2>&1 || { echo $stressor: $?; cat said; }
+done
+echo done
+read go
+"""
+
+
+SOMETIMES = ("do-standard", "bundle-strict")
+GROWTH = 16 << 10
+"""KiB that a sentry may have grown by: it has handlers that it had not loaded before, and counts what was denied."""
+
+
+class Sentry:
+    """The one among our descendants."""
+
+    def __init__(self) -> None:
+        found = [pid for pid, shown in descendants().items() if shown.endswith(" pysc-sentry")]
+        assert len(found) == 1, descendants()
+        self._pid = found[0]
+
+    def holds(self) -> tuple[int, int]:
+        """How many threads and descriptors it has."""
+        return len(os.listdir(f"/proc/{self._pid}/task")), len(os.listdir(f"/proc/{self._pid}/fd"))
+
+    def memory(self) -> int:
+        """KiB that are resident."""
+        with open(f"/proc/{self._pid}/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
+    def settles(self, before: tuple[int, int]) -> bool:
+        """Whether it has no more than `before`, within some seconds: its threads end after the calls that they were for."""
+        end = time.monotonic() + 10
+        while any(now > then for now, then in zip(self.holds(), before, strict=True)):
+            if time.monotonic() > end:
+                return False
+        return True
+
+
+def test_stressors_verify_what_they_get_and_leave_nothing(sandbox: Sandbox, tmp_path: Path, long: bool) -> None:
+    if not long and str(sandbox) not in SOMETIMES:
+        pytest.skip("only with --long")
+    work = tmp_path / "work"
+    work.mkdir()
+    argv = ["sh", "-c", SCRIPT, "sh", LONG if long else SHORT, "30" if long else "1"]
+    with sandbox.popen(work, argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        sentry = Sentry()
+        before, size = sentry.holds(), sentry.memory()
+        running.stdin.write("go\n")
+        running.stdin.flush()
+        said = []
+        while said[-1:] != ["done\n"]:
+            said.append(running.stdout.readline())
+            assert said[-1], "".join(said)
+        after, settled, grown = sentry.holds(), sentry.settles(before), sentry.memory() - size
+        running.stdin.write("go\n")
+        running.stdin.close()
+        assert running.wait() == 0
+    assert said == ["done\n"], "".join(said)
+    assert settled, f"threads and descriptors of the sentry: {before} before, {after} after"
+    assert grown < GROWTH, f"{grown} KiB more"
