@@ -8,12 +8,14 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # A static path file: the import hook that setuptools would install instead costs every command 11 ms.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help demo test test-workloads test-kill test-vm test-containerd syscall-tests compatibility lint bench bench-quick clean
+.PHONY: help demo test test-workloads test-python workload-table test-kill test-vm test-containerd syscall-tests compatibility lint bench bench-quick clean
 
 help:
 	@echo 'make demo            set up, then run a container and a sandboxed command, and show what the sentry did'
 	@echo 'make test            set up, then run all tests'
 	@echo 'make test-workloads  the workload tests in full size, in every sandbox: half an hour'
+	@echo 'make workload-table  the same, with times beside native ones, into docs/workloads.md'
+	@echo "make test-python     CPython's whole test suite, in both profiles: two hours"
 	@echo 'make test-kill       SIGKILL at every step of every verb, to each process: an hour'
 	@echo 'make test-vm         cgroup version 2, the systemd driver, AppArmor: in a virtual machine with systemd, by qemu; ten minutes'
 	@echo 'make test-containerd the tests of containerd and CRI with a newer containerd, built as a Go module: CONTAINERD=2.2.9'
@@ -32,6 +34,12 @@ test: $(VENV)/.installed-test
 
 test-workloads: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest --long tests/integration/test_workload_*.py $(ARGS)
+
+workload-table: $(VENV)/.installed-test
+	$(VENV)/bin/python scripts/workload_table.py $(ARGS)
+
+test-python: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest --long tests/integration/test_python_suite.py $(ARGS)
 
 test-kill: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest --every-step tests/integration/test_killed.py $(ARGS)

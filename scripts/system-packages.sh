@@ -43,6 +43,7 @@ for set in "$@"; do
         missing redis-server && want redis-server
         missing node && want nodejs
         missing go && want golang-go
+        [ -x /usr/bin/rustc ] || want rustc
         missing sqlite3 && want sqlite3
         missing javac && want default-jdk-headless
         missing mariadb-install-db && want mariadb-server-core

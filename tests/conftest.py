@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,6 @@ from containers import Bundles, Pysc, descendants, end_descendants, make_busybox
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from pathlib import Path
 
 _passed = pytest.StashKey[bool]()
 
@@ -31,6 +31,8 @@ _close_inherited()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the workloads in their full size, in every sandbox")
+    parser.addoption("--all", action="store_true", help="run the workloads in every sandbox, but not in their full size")
+    parser.addoption("--results", type=Path, help="append a line of JSON for each workload in each sandbox (scripts/workload_table.py)")
     parser.addoption("--every-step", action="store_true", help="kill at every step of every verb (test_killed.py): hours")
 
 

@@ -16,6 +16,7 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,16 +198,29 @@ class Workload:
 class NativeRuns:
     """What each workload does without a sandbox: run once, however many sandboxes are compared with it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, results: Path | None = None) -> None:
         self._directory = directory
+        self._results = results
         self._done: dict[str, tuple[Done, dict[str, str]]] = {}
+        self._seconds: dict[str, float] = {}
 
     def __call__(self, workload: Workload) -> tuple[Done, dict[str, str]]:
         if workload.name not in self._done:
             work = workload.prepare(self._directory / workload.name)
+            begun = time.monotonic()
             done = native(work, workload.argv, workload.env, timeout=workload.timeout)
+            self._seconds[workload.name] = time.monotonic() - begun
             self._done[workload.name] = done, contents(work)
         return self._done[workload.name]
+
+    def record(self, workload: Workload, sandbox: Sandbox, seconds: float, *, same: bool) -> None:
+        """A line for the table of workloads, where one is being made (scripts/workload_table.py)."""
+        if self._results is None:
+            return
+        test = os.environ["PYTEST_CURRENT_TEST"].partition("[")[0]
+        line = {"test": test, "workload": workload.name, "sandbox": str(sandbox), "native": self._seconds[workload.name]}
+        with self._results.open("a") as file:
+            file.write(json.dumps({**line, "seconds": seconds, "same": same}) + "\n")
 
 
 def same_as_native(
@@ -219,13 +233,17 @@ def same_as_native(
     expected, left = native_runs(workload)
     work = workload.prepare(tmp_path / "work")
     before = contents(work)
+    begun = time.monotonic()
     done = sandbox.run(work, workload.argv, workload.env, timeout=workload.timeout)
+    seconds = time.monotonic() - begun
+    after = contents(work)
+    err = _without_report(done.err, denied) if sandbox.kind == "do" else done.err
+    wanted = before if sandbox.kind == "do" else left if files else after
+    same = (done.out, err, done.code, after) == (expected.out, expected.err, expected.code, wanted)
+    native_runs.record(workload, sandbox, seconds, same=same)
     assert done.out == expected.out, done
-    assert (_without_report(done.err, denied), done.code) == (expected.err, expected.code), done
-    if sandbox.kind == "do":
-        assert contents(work) == before, "the host's directory was written to"
-    elif files:
-        assert contents(work) == left
+    assert (err, done.code) == (expected.err, expected.code), done
+    assert after == wanted, "the host's directory was written to" if sandbox.kind == "do" else "other files are left"
 
 
 def _without_report(err: str, denied: tuple[str, ...]) -> str:

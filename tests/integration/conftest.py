@@ -30,9 +30,9 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def native_runs(tmp_path_factory: pytest.TempPathFactory) -> NativeRuns:
+def native_runs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> NativeRuns:
     """Runs workloads without a sandbox, each once."""
-    return NativeRuns(tmp_path_factory.mktemp("native"))
+    return NativeRuns(tmp_path_factory.mktemp("native"), request.config.getoption("--results"))
 
 
 @pytest.fixture(params=[f"{kind}-{profile}" for kind in KINDS for profile in PROFILES])
@@ -93,9 +93,11 @@ def podman(podmans_directory: Podman) -> Iterator[Podman]:
 
 
 @pytest.fixture
-def long_sandbox(sandbox: Sandbox, long: bool) -> Sandbox:
-    """The four with --long, else one of each kind and of each profile: for workloads that take their time."""
-    if not long and str(sandbox) not in SHORT:
+def long_sandbox(request: pytest.FixtureRequest, sandbox: Sandbox, long: bool) -> Sandbox:
+    """For workloads that take their time: the four with --long, else one of each kind and profile, or what the mark `short` names."""
+    mark = request.node.get_closest_marker("short")
+    everywhere = long or request.config.getoption("--all")
+    if not everywhere and str(sandbox) not in (mark.args if mark else SHORT):
         pytest.skip("only with --long")
     return sandbox
 
@@ -108,7 +110,7 @@ def public() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def public_native_runs() -> Iterator[NativeRuns]:
+def public_native_runs(request: pytest.FixtureRequest) -> Iterator[NativeRuns]:
     """`native_runs` in a directory that every user may enter."""
     with public_directory() as directory:
-        yield NativeRuns(directory)
+        yield NativeRuns(directory, request.config.getoption("--results"))

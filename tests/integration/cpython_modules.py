@@ -1,5 +1,6 @@
-"""Run modules of CPython's test suite, two at a time, and print what became of each test: `python3 cpython_modules.py SECONDS MODULE...`.
+"""Run modules of CPython's test suite, two at a time, and print what became of each test.
 
+`python3 cpython_modules.py [--ignore=TEST]... SECONDS MODULE...`
 Each module has a process group, a directory and SECONDS of its own, so one that hangs or breaks costs itself alone.
 """
 
@@ -11,11 +12,13 @@ import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 
+IGNORED = [argument for argument in sys.argv if argument.startswith("--ignore=")]
+
 
 def run(module: str, seconds: float) -> "tuple[str, float]":
     """How the module ended, and after how many seconds."""
     os.mkdir(module)
-    command = [sys.executable, "-m", "test", "--tempdir=.", "--junit-xml=results.xml", module]
+    command = [sys.executable, "-m", "test", "--tempdir=.", "--junit-xml=results.xml", *IGNORED, module]
     begun = time.monotonic()
     with open(f"{module}/out", "w") as out:
         process = subprocess.Popen(
@@ -52,6 +55,6 @@ def show(module: str, end: str, seconds: float) -> None:
 
 
 with ThreadPoolExecutor(2) as pool:
-    modules = sys.argv[2:]
-    for ended in pool.map(lambda module: (module, *run(module, float(sys.argv[1]))), modules):
+    seconds, *modules = sys.argv[1 + len(IGNORED) :]
+    for ended in pool.map(lambda module: (module, *run(module, float(seconds))), modules):
         show(*ended)

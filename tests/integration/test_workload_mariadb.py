@@ -1,4 +1,4 @@
-"""Workload: MariaDB over a UNIX socket: a new data directory, loads and queries by several clients, kill under load, recovery, a clean stop."""
+"""Workload: MariaDB over a UNIX socket: a new data directory, load and queries by several clients, a kill, recovery, a clean stop."""
 
 from __future__ import annotations
 

@@ -65,8 +65,43 @@ cli shutdown || true
 wait $server; echo "end: $?"
 """
 
+SNAPSHOTS = r"""
+set -eu
+serve() {
+    redis-server --port 0 --unixsocket "$PWD/socket" --enable-debug-command yes --appendonly no --save '' --dir "$PWD" --logfile log &
+    server=$!
+    until redis-cli -s socket ping > answer 2> /dev/null && [ "$(cat answer)" = PONG ]; do kill -0 $server; done
+}
+trap 'kill $server 2> /dev/null || true' EXIT
+cli() { redis-cli -s socket "$@"; }
+
+serve
+seq 1 "$KEYS" | sed 's/.*/set key& value&/' | cli --pipe | tail -n 1
+cli debug populate "$KEYS" filler 200
+cli bgsave # a fork that writes while the parent goes on
+seq 1 "$KEYS" | sed 's/.*/append key& more/' | cli --pipe | tail -n 1
+until cli info persistence | grep -q rdb_bgsave_in_progress:0; do :; done
+redis-check-rdb dump.rdb | grep -c -e 'looks OK' -e "keys read"
+cli save
+cli debug digest > before
+{ kill -KILL $server; wait $server || echo "killed: $?"; } 2> shell-says-so
+rm socket
+serve
+cli dbsize
+cli debug digest | cmp - before && echo all is there
+cli get "key$KEYS"
+cli shutdown nosave || true
+wait $server; echo "end: $?"
+"""
+
 
 def test_redis_over_a_unix_socket(sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path) -> None:
     workload = Workload("redis", ["sh", "-c", SCRIPT])
     assert native_runs(workload)[0].code == 0, native_runs(workload)[0]
     same_as_native(workload, sandbox, native_runs, tmp_path, files=False)
+
+
+def test_redis_with_snapshots(long_sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path, long: bool) -> None:
+    workload = Workload("redis snapshots", ["sh", "-c", SNAPSHOTS], env={"KEYS": "100000" if long else "3000"})
+    assert native_runs(workload)[0].code == 0, native_runs(workload)[0]
+    same_as_native(workload, long_sandbox, native_runs, tmp_path, files=False)
