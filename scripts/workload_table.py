@@ -84,7 +84,7 @@ def main() -> None:
         results.touch()
         run(tests or sorted(str(path) for path in TOP.glob("tests/integration/test_workload_*.py")), results, "--all" if short else "--long")
         lines = [json.loads(line) for line in results.read_text().splitlines()]
-    PAGE.write_text(page(lines, f"make workload-table{' ARGS=--short' if short else ''}"))
+    PAGE.write_text(page(lines, " ".join(["scripts/workload_table.py", *sys.argv[1:]])))
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ pip() { environment/bin/python -m pip --quiet "$@"; }
 pip install --find-links . workpackage
 environment/bin/python -m pip list --format=freeze | grep -v -e pip -e setuptools
 environment/bin/workpackage
-wc -l < environment/lib/python*/site-packages/workpackage-1.0.dist-info/RECORD
+cat environment/lib/python*/site-packages/workpackage-1.0.dist-info/RECORD | wc -l
 pip install --target target --no-deps workpackage-1.0-py3-none-any.whl
 ls target
 pip install --find-links . nothing 2> failed || echo "pip: $?"

@@ -56,6 +56,7 @@ redis-check-aof appendonlydir/appendonly.aof.manifest | tail -n 1
 serve
 cli get last
 cli dbsize
+cli config set appendfsync always > /dev/null # else a write waits for the disk, and dies with the server
 printf 'set a 1\r\nset b 2\r\nget a\r\nget b\r\n' | cli
 { kill -KILL $server; wait $server || echo "killed: $?"; } 2> shell-says-so
 rm socket
