@@ -33,7 +33,7 @@ from sentry.devices import Rule
 from sentry.dispatch import Dispatcher
 from sentry.holds import Holds
 from sentry.kernel import Kernel
-from sentry.own_calls import CALLS, SHARED
+from sentry.own_calls import CALLS, SHARED, tracing
 from sentry.platform import own_filter, signals, wire
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import empty_root, forbid_imports
@@ -90,6 +90,11 @@ class Sentry:
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
         procfd = given["procfd"]
+        dispatcher, calls = Dispatcher, CALLS if message["network"] != "shared" else SHARED
+        if message["platform"] == "ptrace":
+            from sentry.tracer import Tracer
+
+            dispatcher, calls = Tracer, tracing(calls)
         forbid_imports()
         _check(lib.setns_(given["mnt"], CLONE_NEWNS), "join the mount namespace")
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
@@ -117,7 +122,7 @@ class Sentry:
         if message["record_missing"]:
             self._kernel.missing = set()
         handlers, denied, names = load.by_number(message["profile"], message["network"])
-        self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
+        self._dispatcher = dispatcher(self._kernel, handlers, denied, names, selffd)
         _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
         _check(lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
         # The bounding set of the workload is in it, since a ptrace access check compares capability sets.
@@ -129,7 +134,7 @@ class Sentry:
         signals.handle(signals.SIGINT, signals.SIG_IGN)
         gc.disable()  # a pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles
         sys.setswitchinterval(0.05)
-        own_filter.install(CALLS if self._kernel.unix is None else SHARED, "sentry", debug=message["debug"])
+        own_filter.install(calls, "sentry", debug=message["debug"])
         proc.start(self._kernel)
 
     def _enter_thread(self) -> None:
@@ -171,6 +176,9 @@ class Sentry:
             self._kernel.credentials.forget_all()
             self._dispatcher.serve(fds[0])
             wire.send(sock, {"ok": True})
+        elif op == "trace" and not fds:
+            self._kernel.credentials.forget_all()
+            wire.send(sock, self._trace(message["pid"]))
         elif op == "settled":
             self._kernel.credentials.settled()
             wire.send(sock, {"ok": True})
@@ -184,6 +192,13 @@ class Sentry:
                 os.close(fd)
             wire.send(sock, {"error": f"unknown request {op!r}"})
         return True
+
+    def _trace(self, pid: int) -> dict[str, Any]:
+        try:
+            self._dispatcher.attach(pid)
+        except OSError as e:
+            return {"error": f"{e.filename or e.args[-1]}: {e.strerror}".lower()}
+        return {"ok": True}
 
     def _report(self) -> dict[str, Any]:
         kernel = self._kernel

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 
 from sentry.abi import O_VALID, SECCOMP_USER_NOTIF_FLAG_CONTINUE
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import where
 from sentry.platform.threads import start_new_thread
-from sentry.task import CONTINUE, HELD, Fd, Task
+from sentry.task import CONTINUE, HELD, Fd, Fds, Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Dispatcher:
     def serve(self, listener: int) -> None:
         """Serve `listener` on a thread of its own until no task is left behind it."""
         start_new_thread(self._serve, (listener,))
+
+    def attach(self, pid: int) -> None:
+        """Where there are no listeners: see sentry/tracer.py. Raises OSError."""
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), f"trace process {pid}")
 
     def enter_thread(self) -> None:
         """Make the calling thread one that may act for callers: own umask and working directory."""
@@ -137,16 +142,32 @@ class Dispatcher:
                     send(listener, task.id, 0, error, 0)
             elif outcome is CONTINUE:
                 send(listener, task.id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+            elif outcome.__class__ is Fds:
+                send(listener, task.id, 0, _put(task, outcome), 0)
             else:
                 assert outcome is HELD, outcome
 
     def _refuse(self, task: Task) -> None:
-        nr = task.nr
-        error = self._denied.get(nr, errno.ENOSYS)
+        lib.notif_send(task.listener, task.id, 0, -self._refusal(task.nr), 0)
+
+    def _refusal(self, nr: int) -> int:
+        """The errno of a call without a handler, which is counted."""
         counted = nr if nr in self._names else UNKNOWN
         self._kernel.counts[counted] = self._kernel.counts.get(counted, 0) + 1
         self._kernel.denied("syscall", self.name(nr))
-        lib.notif_send(task.listener, task.id, 0, -error, 0)
+        return self._denied.get(nr, errno.ENOSYS)
+
+
+def _put(task: Task, several: Fds) -> int:
+    """Into the caller's table, all of them; 0 or -errno."""
+    numbers = [lib.notif_put(task.listener, task.id, fd, several.cloexec) for fd in several.fds]
+    if min(numbers) < 0:
+        return min(numbers)
+    try:
+        task.write(several.address, struct.pack(f"<{len(numbers)}i", *numbers))
+    except OSError as e:
+        return -(e.errno or errno.EFAULT)
+    return 0
 
 
 def _add_opens(counts: dict[int, int], serving: Any) -> None:

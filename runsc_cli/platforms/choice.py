@@ -50,10 +50,8 @@ def _annotation(raw: bytes) -> str | None:
 
 
 def _supported(name: str, what: str) -> str:
-    if name == PTRACE:
-        raise PyscError(f"{what}: the platform ptrace is not there yet: choose notify or namespace")
-    if name not in (NOTIFY, NAMESPACE):
-        raise PyscError(f"{what}: {name!r} is no platform: it is notify or namespace")
+    if name not in (NOTIFY, PTRACE, NAMESPACE):
+        raise PyscError(f"{what}: {name!r} is no platform: it is notify, ptrace or namespace")
     return name
 
 
@@ -63,6 +61,10 @@ def named(name: str) -> type[Platform]:
         from runsc_cli.platforms.namespace import Namespace
 
         return Namespace
+    if name == PTRACE:
+        from runsc_cli.platforms.ptrace import Ptrace
+
+        return Ptrace
     from runsc_cli.platforms.notify import Notify
 
     return Notify

@@ -35,11 +35,12 @@ _HASH = 16
 _LARGEST = _HASH + 8 * 4096
 
 
-def program(profile: str, network: str, directory: str) -> bytes:
-    """filter.program(profile, network), with `directory` (of the user's own) as the cache."""
+def program(profile: str, network: str, directory: str, *, traced: bool = False) -> bytes:
+    """filter.program(profile, network, traced=traced), with `directory` (of the user's own) as the cache."""
     base = os.path.dirname(sentry.__file__)
     sources = [os.path.join(base, name) for name in SOURCES]
-    return cached(f"{profile} {network}".encode(), sources, directory, lambda: _compile(profile, network))
+    asked = f"{profile} {network}{' traced' if traced else ''}"
+    return cached(asked.encode(), sources, directory, lambda: _compile(profile, network, traced))
 
 
 def cached(asked: bytes, sources: Sequence[str], directory: str, compile: Callable[[], bytes]) -> bytes:
@@ -56,10 +57,10 @@ def cached(asked: bytes, sources: Sequence[str], directory: str, compile: Callab
     return found
 
 
-def _compile(profile: str, network: str) -> bytes:
+def _compile(profile: str, network: str, traced: bool) -> bytes:
     from sentry.platform.filter import program as compiled
 
-    return compiled(profile, network)
+    return compiled(profile, network, traced=traced)
 
 
 def _stamp(asked: bytes, sources: Sequence[str]) -> bytes:
