@@ -34,7 +34,7 @@ from sentry.platform import signals
 from sentry.platform._native import ffi, lib
 from sentry.platform.bpf import TRACE_MARK
 from sentry.platform.confine import where
-from sentry.platform.ptrace import CONT, INTERRUPT, LISTEN, NO_CALL, SYSCALL, Registers, resume, seize, shares_memory
+from sentry.platform.ptrace import CONT, INTERRUPT, LISTEN, NO_CALL, SYSCALL, Near, Registers, resume, seize, shares_memory
 from sentry.platform.threads import Lock, get_ident, start_new_thread
 from sentry.task import CONTINUE, HELD, Fd, Fds, HeldReply, Task
 
@@ -112,7 +112,7 @@ class _Request:
 class Tracer(Dispatcher):
     """The tables of a dispatcher, and the tracees. All that has no lock belongs to the tracer's thread."""
 
-    __slots__ = ("_given", "_held", "_idle", "_interrupted", "_mark", "_pages", "_requests", "_steps", "_task", "_thread")
+    __slots__ = ("_given", "_held", "_idle", "_interrupted", "_mark", "_near", "_pages", "_requests", "_steps", "_task", "_thread")
 
     def __init__(
         self, kernel: Kernel, handlers: dict[int, Handler], denied: dict[int, int], names: dict[int, str], selffd: int
@@ -123,6 +123,7 @@ class Tracer(Dispatcher):
         """The address space of each tracee."""
         self._steps: dict[int, Steps] = {}
         """Tracees that are made to execute calls of ours."""
+        self._near: dict[int, Near] = {}
         self._given: dict[int, _Request] = {}
         """Those of them whose reply was held: who waits for the number."""
         self._interrupted: set[int] = set()
@@ -193,6 +194,11 @@ class Tracer(Dispatcher):
             wait = -1 if request.heard else _RING
         return request.result
 
+    def enter_thread(self) -> None:
+        """Of a held call: made by the tracer's thread, which has SIGUSR1 blocked, but can be interrupted."""
+        super().enter_thread()
+        signals.unblock(signals.SIGUSR1)
+
     # ---- the tracer's thread ----
 
     def hold(self, tid: int) -> HeldReply:
@@ -202,7 +208,7 @@ class Tracer(Dispatcher):
 
     def _run(self) -> None:
         try:
-            self.enter_thread()
+            super().enter_thread()
             self._thread = get_ident()
             self._loop_of_tracees()
         except BaseException as error:
@@ -307,6 +313,7 @@ class Tracer(Dispatcher):
         steps = self._steps.pop(tid, None)
         if steps is not None:
             steps.close()
+            self._near.pop(tid).end()
         request = self._given.pop(tid, None)
         if request is not None:
             request.finish(-errno.ESRCH)
@@ -321,6 +328,7 @@ class Tracer(Dispatcher):
 
     def _begin(self, tid: int, steps: Steps) -> None:
         self._steps[tid] = steps
+        self._near[tid] = Near(tid)
         self._step(tid, None)
 
     def _step(self, tid: int, result: int | None) -> None:
@@ -341,6 +349,7 @@ class Tracer(Dispatcher):
             self._interrupted.discard(tid)
             resume(tid, INTERRUPT)
         resume(tid)
+        self._near.pop(tid).end()
         request = self._given.pop(tid, None)
         if request is not None:
             request.finish(numbers[0] if numbers else 0)

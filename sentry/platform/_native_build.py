@@ -52,6 +52,8 @@ int trace_wait(struct traced *out, struct notif *call);
 int trace_reply(int tid, int64_t value);
 int trace_resume(int tid, int request, int signal);
 int trace_alive(int tid);
+int trace_near(int tid, uint64_t *was);
+int trace_apart(int tid, uint64_t *was);
 int trace_flags(int tid, uint64_t *out);
 int trace_registers(int tid, uint64_t *registers, int set);
 int trace_signal_mask(int tid, uint64_t *mask, int set);
@@ -700,12 +702,62 @@ static int trace_wait(struct traced *out, struct notif *call)
 
 #define REGISTER(name) offsetof(struct user_regs_struct, name)
 
+/*
+ * As in hand_over(): while one tracee makes one call after the other, or executes several for us, it and we share a CPU. It has its own
+ * affinity back as soon as it is on the queue of this CPU, where it runs when we wait.
+ */
+#define AFFINITY_WORDS (sizeof(cpu_set_t) / sizeof(uint64_t))
+
+/* A stopped tracee: 1 when it may run on this CPU alone, for the present, and was is what trace_apart() needs. */
+static int trace_near(int tid, uint64_t *was)
+{
+    cpu_set_t narrow;
+
+    here.streak = tid == here.caller ? here.streak + 1 : 0;
+    here.caller = tid;
+    if (!CPU_COUNT(&here.ours) && sched_getaffinity(0, sizeof here.ours, &here.ours) < 0)
+        CPU_ZERO(&here.ours);
+    if (!CPU_COUNT(&here.ours) || sched_getaffinity(tid, sizeof(cpu_set_t), (cpu_set_t *)was) < 0 || CPU_COUNT((cpu_set_t *)was) < 2)
+        return 0;
+    CPU_ZERO(&narrow);
+    CPU_SET(sched_getcpu(), &narrow);
+    if (sched_setaffinity(tid, sizeof narrow, &narrow) < 0)
+        return 0;
+    if (!here.staying)
+        stay();
+    return 1;
+}
+
+static int trace_apart(int tid, uint64_t *was)
+{
+    cpu_set_t now;
+
+    if (sched_getaffinity(tid, sizeof now, &now) == 0 && CPU_COUNT(&now) == 1 && CPU_ISSET(sched_getcpu(), &now))
+        sched_setaffinity(tid, sizeof(cpu_set_t), (cpu_set_t *)was); /* nobody has given it another meanwhile */
+    if (here.streak < STREAK || here.streak % STAY == 0)
+        roam();
+    return 0;
+}
+
 /* A call that was stopped at its begin is not made, and gives value. */
 static int trace_reply(int tid, int64_t value)
 {
+    uint64_t was[AFFINITY_WORDS];
+    int near = 0, r;
+
     if (ptrace(PTRACE_POKEUSER, tid, REGISTER(orig_rax), -1L) < 0 || ptrace(PTRACE_POKEUSER, tid, REGISTER(rax), value) < 0)
         return -errno;
-    RET(ptrace(PTRACE_CONT, tid, 0, 0L));
+    if (tid == here.caller && here.streak >= STREAK)
+        near = trace_near(tid, was);
+    else
+        here.streak = tid == here.caller ? here.streak + 1 : 0;
+    here.caller = tid;
+    r = ptrace(PTRACE_CONT, tid, 0, 0L) < 0 ? -errno : 0;
+    if (near)
+        trace_apart(tid, was);
+    else
+        roam();
+    return r;
 }
 
 static int trace_resume(int tid, int request, int signal) { RET(ptrace(request, tid, 0, (long)signal)); }

@@ -79,6 +79,25 @@ class Registers:
         self._put({_RAX: -error})
 
 
+class Near:
+    """While it lives, its tracee and this thread share a CPU: each stop is then a context switch, and no other CPU has to be woken."""
+
+    __slots__ = ("_near", "_was", "tid")
+
+    def __init__(self, tid: int) -> None:
+        self.tid = tid
+        self._was = ffi.new("uint64_t[]", _AFFINITY_WORDS)
+        self._near = lib.trace_near(tid, self._was)
+
+    def end(self) -> None:
+        """To be called when the tracee goes on."""
+        if self._near:
+            lib.trace_apart(self.tid, self._was)
+
+
+_AFFINITY_WORDS = 16  # cpu_set_t
+
+
 def signal_mask(tid: int, mask: int) -> int:
     """Change the signals that a stopped tracee blocks; returns those that it blocked before. Raises ESRCH."""
     memory = ffi.new("uint64_t *")
