@@ -213,9 +213,9 @@ class Container:
         return fields
 
     def shown_state(self) -> dict[str, Any]:
-        """oci_state() for people and engines: that there is no sandbox is to be seen, whoever has chosen that."""
+        """oci_state() for people and engines: that there is no sandbox, or another, is to be seen, whoever has chosen that."""
         fields = self.oci_state()
-        if self.state.platform == "namespace":
+        if self.state.platform in ("namespace", "ptrace"):
             owner = fields.pop("owner")
             fields["annotations"] = {**self.state.annotations, "dev.pysc.platform": self.state.platform}
             fields["owner"] = owner
