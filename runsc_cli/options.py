@@ -152,8 +152,9 @@ GLOBAL = (
     Option("log-format", STRING, "format of the log", default="text", choices=("text", "json"),
            refusal="invalid log-format: {}"),
     Option("debug", FLAG, "log more, and show the traceback of an internal error"),
-    Option("platform", STRING, "how system calls are intercepted; ptrace: for hosts without seccomp user notification, where it is "
-           "the default; namespace: not at all, as with runc, for workloads that are trusted (the default of pysc-trusted)", choices=("notify", "ptrace", "namespace")),
+    Option("platform", STRING, "how system calls are intercepted; ptrace: for hosts without seccomp user notification, "
+           "where it is the default; namespace: not at all, as with runc, for workloads that are trusted (the default of "
+           "pysc-trusted)", choices=("notify", "ptrace", "namespace")),
     Option("allow-flag-override", FLAG, "let the annotation dev.pysc.platform choose namespace as well, not only notify and ptrace"),
     Option("network", STRING, "whose network stack the container has", choices=("sandbox", "host", "none")),
     Option("profile", STRING, "strict mediates also what only reads names: stat, access, readlink",
