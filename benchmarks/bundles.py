@@ -39,14 +39,14 @@ class Trees:
         directory.chmod(0o755)
         guest = directory / "guest"
         subprocess.run(["cc", "-O2", "-static", "-o", str(guest), str(SOURCE)], check=True)
-        self._busybox = self._root("busybox", guest)
+        self.busybox = self._root("busybox", guest)
         busybox = shutil.which("busybox")
         if busybox is None:
             raise SystemExit("busybox is not installed (Debian: busybox-static)")
-        (self._busybox / "bin").mkdir()
-        shutil.copy(busybox, self._busybox / "bin" / "busybox")
+        (self.busybox / "bin").mkdir()
+        shutil.copy(busybox, self.busybox / "bin" / "busybox")
         for applet in ("true", "sh", "ls", "sleep", "find"):
-            (self._busybox / "bin" / applet).symlink_to("busybox")
+            (self.busybox / "bin" / applet).symlink_to("busybox")
         self._system = self._root("system", guest)
         self._binds = [_bind("/etc", "/etc")]
         for name in _SYSTEM:
@@ -80,7 +80,7 @@ class Trees:
     def config(self, args: list[str], *, system: bool) -> Config:
         """One config for all runtimes: that of `pysc spec`, which is runc's."""
         config = default_spec(args=args)
-        config["root"]["path"] = str(self._system if system else self._busybox)
+        config["root"]["path"] = str(self._system if system else self.busybox)
         config["process"]["env"] = _ENVIRONMENT
         config["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]})
         if system:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks.launch import descendants, run, running
+from benchmarks.launch import descendants, run, running, timed
 
 if TYPE_CHECKING:
     from benchmarks.bundles import Trees
@@ -119,6 +119,25 @@ class StartUp:
         return {self.name: [run(runtime, trees, config)[1] * 1e3 for _ in range(self._count)]}
 
 
+class Exec:
+    """`exec` of true in a container that sleeps."""
+
+    name = "exec_true"
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def metrics(self) -> list[Metric]:
+        return [Metric(self.name, "start-up", MILLISECONDS, "runc", 1.5)]
+
+    def measure(self, runtime: Runtime, trees: Trees) -> dict[str, list[float]]:
+        if runtime.name == "native":
+            return {}
+        config = trees.config(["/bin/sh", "-c", "echo ready; exec sleep 1000"], system=False)
+        with running(runtime, trees, config, detach=True) as id:
+            return {self.name: [timed(runtime, runtime.command(trees.state, "exec", id, "/bin/true")) * 1e3 for _ in range(self._count)]}
+
+
 class Memory:
     """The proportional set size of the runtime's processes, while a container sleeps that has listed its whole tree before.
 
@@ -142,11 +161,11 @@ class Memory:
         samples = {}
         for name, detach in (("memory_foreground", False), ("memory_detached", True)):
             with running(runtime, trees, config, detach=detach):
-                samples[name] = [sum(_pss(pid) for pid, comm in descendants().items() if comm != "sleep")]
+                samples[name] = [sum(pss(pid) for pid, comm in descendants().items() if comm != "sleep")]
         return samples
 
 
-def _pss(pid: int) -> float:
+def pss(pid: int) -> float:
     """Megabytes; 0 for a process that is a zombie or has just ended."""
     try:
         with open(f"/proc/{pid}/smaps_rollup") as file:
@@ -158,6 +177,8 @@ def _pss(pid: int) -> float:
 
 def all_cases(*, quick: bool) -> list[Case]:
     """In the order of the table."""
+    from benchmarks.containerd import Crowd
+
     few, many = (1, 3) if quick else (3, 10)
     imports = f"import {', '.join(MODULES)}"
     return [
@@ -169,5 +190,7 @@ def all_cases(*, quick: bool) -> list[Case]:
         Workload("find", ["find", "/data/tree", "-type", "f", "-size", "+0"], many, 1.8),
         Workload("grep", ["grep", "-r", "needle", "/data/tree"], many, 1.8),
         StartUp(many),
+        Exec(many),
         Memory(),
+        Crowd(10 if quick else 100),
     ]

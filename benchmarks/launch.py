@@ -54,6 +54,19 @@ def run(runtime: Runtime, trees: Trees, config: Config) -> tuple[str, float]:
         return out.read(), took
 
 
+def timed(runtime: Runtime, argv: list[str]) -> float:
+    """The seconds that a command takes."""
+    with tempfile.TemporaryFile("w+") as err:
+        began = time.perf_counter()
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=err, stderr=err, preexec_fn=runtime.before_exec())
+        status = process.wait() if _ends(process.pid) else -1
+        took = time.perf_counter() - began
+        err.seek(0)
+        if status != 0:
+            raise Failed(f"exit status {status}: {_message(err.read())}")
+        return took
+
+
 def _ends(pid: int) -> bool:
     """Wait for the end of a child, at most _DEADLINE. Popen.wait() with a timeout looks after 0.5, 1, 2, 4 … 32 ms of sleep."""
     pidfd = os.pidfd_open(pid)
@@ -66,8 +79,8 @@ def _ends(pid: int) -> bool:
 
 
 @contextmanager
-def running(runtime: Runtime, trees: Trees, config: Config, *, detach: bool) -> Iterator[None]:
-    """A container that has printed `ready` and stays."""
+def running(runtime: Runtime, trees: Trees, config: Config, *, detach: bool) -> Iterator[str]:
+    """A container that has printed `ready` and stays; its id."""
     id = f"bench-{os.getpid()}"
     bundle = trees.bundle(runtime, config, id)
     ours, theirs = os.pipe()
@@ -82,7 +95,7 @@ def running(runtime: Runtime, trees: Trees, config: Config, *, detach: bool) -> 
                     raise Failed(_message(err.read()))
                 if detach:
                     process.wait(_DEADLINE)
-                yield
+                yield id
         finally:
             _end(runtime, trees, id)
             process.wait()

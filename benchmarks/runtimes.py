@@ -36,6 +36,8 @@ class Runtime:
         self.name = name
         self.program = program
         self.options = options
+        self.engine_options = options
+        """Those of a call by an engine, which brings its own --root."""
 
     def missing(self) -> str:
         """Why it cannot be measured here; empty when it can."""
@@ -107,6 +109,7 @@ class Crun(Runtime):
     def __init__(self) -> None:
         super().__init__("crun", "crun", "--cgroup-manager=disabled")
         self._mntns = -1
+        self.engine_options = ()
 
     def adapt(self, config: Config) -> Config:
         config = copy.deepcopy(config)

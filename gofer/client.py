@@ -32,6 +32,10 @@ class GoferClient:
         """Bind mount of `source` on `target`, both O_PATH. Raises OSError."""
         self._ask({"op": "bind", "recursive": recursive}, [target, source])
 
+    def move(self, source: int, target: int) -> None:
+        """Move the mount whose root is `source` to `target`, both O_PATH. Raises OSError."""
+        self._ask({"op": "move"}, [target, source])
+
     def setattr(self, target: int, set_: int, clear: int, propagation: int, recursive: bool) -> None:
         """mount_setattr(2) on the mount whose root is `target`. Raises OSError."""
         message = {"op": "setattr", "set": set_, "clear": clear, "propagation": propagation, "recursive": recursive}

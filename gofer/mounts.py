@@ -34,7 +34,6 @@ from sentry.abi import (
     OPEN_TREE_CLONE,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
-    UMOUNT_MNT_DETACH,
 )
 from sentry.platform._native import ffi, lib
 
@@ -116,7 +115,9 @@ class Mount:
             self._remount(root, what)
             return
         if self.type == "overlay":
-            fd, self.fd = overlay(self.fd, what), -1
+            from gofer import overlay  # loaded already, as is copyup below
+
+            fd, self.fd = overlay.mount(self.fd, what), -1
         elif self.type == "tmpfs":
             fd = self._tmpfs(root, what)
         else:
@@ -281,39 +282,6 @@ def new_filesystem(type: str, data: tuple[str, ...], what: str, attrs: int = 0) 
         return check(lib.fsmount_(context, FSMOUNT_CLOEXEC, attrs), what)
     finally:
         os.close(context)
-
-
-def overlay(lower: int, what: str) -> int:
-    """A detached overlay over the detached mount `lower`, which is consumed; what is written goes to a tmpfs and is discarded.
-
-    The layers are given by name, so they are attached for a moment, on a directory that the mount namespace has anyway.
-    """
-    layers = new_filesystem("tmpfs", ("mode=700",), what)
-    try:
-        for name in ("lower", "upper", "work"):
-            os.mkdir(name, 0o755, dir_fd=layers)
-        place = check(lib.openat2_raw(AT_FDCWD, PUT_AT, O_PATH | O_DIRECTORY, 0, 0), what)
-        move(layers, place, what)
-        os.close(place)
-        target = os.open("lower", O_PATH | O_DIRECTORY | os.O_CLOEXEC, dir_fd=layers)
-        move(lower, target, what)
-        os.close(target)
-        facts = os.fstat(lower)
-        os.chmod("upper", facts.st_mode & 0o7777, dir_fd=layers)
-        try:
-            os.chown("upper", facts.st_uid, facts.st_gid, dir_fd=layers)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            # whose owner has no id here: an ordinary user's container in a directory of somebody else's
-        base = PUT_AT.decode()
-        data = (f"lowerdir={base}/lower", f"upperdir={base}/upper", f"workdir={base}/work", "userxattr")
-        made = new_filesystem("overlay", data, what)
-        check(lib.umount2_(PUT_AT, UMOUNT_MNT_DETACH), what)
-        return made
-    finally:
-        os.close(lower)
-        os.close(layers)
 
 
 def move(fd: int, target: int, what: str) -> None:

@@ -55,7 +55,7 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
         reason = str(e) if isinstance(e, MountError) else f"{e.strerror} {e.filename or ''}".strip().lower()
         wire.send(sock, {"error": reason})
         return
-    wire.send(sock, {"ok": True, "no_fuse": no_fuse}, fds)
+    wire.send(sock, {"ok": True, "no_fuse": no_fuse, "upper": plan.upper.held if plan.upper is not None else -1}, fds)
     selffd = lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0)
     check(selffd, "/proc/self/fd")
     empty_root(fds[1])
@@ -82,7 +82,7 @@ def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> t
     entry.finish()
     for mount in plan.mounts:
         if mount.type == "sysfs":
-            mount.fd = _sys_tree(systree.nodes(procfd), mount.data)
+            mount.fd = _sys_tree(systree.nodes(procfd, plan.cgroups), mount.data)
             mount.attr_set |= MOUNT_ATTR_RDONLY
     top = tree.make(plan, entry, sock)
     bare_proc = bare(top, "/proc")
@@ -177,6 +177,8 @@ def _request(message: dict[str, object], fds: list[int]) -> int:
         error = lib.move_mount_(fd, b"", fds[0], b"", 0x44)
         os.close(fd)
         return -min(error, 0)
+    if op == "move":
+        return -min(lib.move_mount_(fds[1], b"", fds[0], b"", 0x44), 0)
     if op == "setattr":
         flags = AT_EMPTY_PATH | (0x8000 if message["recursive"] else 0)
         return -min(

@@ -6,23 +6,28 @@ import os
 
 from sentry.abi import O_DIRECTORY, O_PATH
 from sentry.vfs import sysfs
-from sentry.vfs.procread import directory_reader
+from sentry.vfs.procread import cgroup_reader, directory_reader
 from sentry.vfs.procview import ProcView
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sentry.vfs.sysfs import Node
 
 
-def nodes(procfd: int) -> dict[bytes, Node]:
-    """Path below /sys -> content, link or None for a directory; parents first. `procfd`: a procfs of the host."""
+def nodes(procfd: int, cgroups: Mapping[str, int]) -> dict[bytes, Node]:
+    """Path below /sys -> content, link or None for a directory; parents first. `procfd`: a procfs of the host.
+
+    `cgroups`: directories of the container's cgroup by hierarchy, with its limits written: they say how many CPUs and how much memory.
+    """
     host_sys = os.open("/sys", O_PATH | O_DIRECTORY | os.O_CLOEXEC)
     try:
         proc = directory_reader(procfd)
         view = ProcView(
             proc=proc,
             host=proc,
-            cgroup=[],
+            cgroup=[cgroup_reader({name.encode(): fd for name, fd in cgroups.items()})] if cgroups else [],
             pids=list,
             start=0.0,
             start_realtime=0.0,

@@ -29,12 +29,14 @@ from sentry.platform.groups import drop_groups
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gofer.mounts import Device, Mount
+    from gofer.overlay import Upper
 
 
 class Plan:
     """Everything that is needed to build a container's tree; made by the command line, handed over by fork."""
 
     __slots__ = (
+        "cgroups",
         "cwd",
         "device_tree",
         "devices",
@@ -49,6 +51,7 @@ class Plan:
         "root_fd",
         "root_propagation",
         "show_at",
+        "upper",
         "userns",
     )
 
@@ -57,9 +60,13 @@ class Plan:
         self.userns = userns
         self.mntns = mntns
         self.root_fd = root_fd
+        self.upper: Upper | None = None
+        """What is written to the rootfs goes there; None: to the rootfs."""
         self.mounts: list[Mount] = []
         self.links: list[tuple[str, str]] = []
         """(path, text): symbolic links to make in a root that is a tmpfs."""
+        self.cgroups: dict[str, int] = {}
+        """Directories of the container's cgroup by hierarchy, whose limits the generated /sys shows."""
         self.masked: list[str] = []
         self.readonly: list[str] = []
         self.cwd = ""
@@ -78,9 +85,10 @@ class Plan:
 
     def fds(self) -> list[int]:
         """What has been made already: namespaces and detached mounts."""
-        fds = [self.userns, self.mntns, self.root_fd, self.device_tree]
+        fds = [self.userns, self.mntns, self.root_fd, self.device_tree, *([self.upper.fd] if self.upper is not None else [])]
         fds += [mount.fd for mount in self.mounts]
         fds += [device.fd for device in self.devices]
+        fds += self.cgroups.values()
         return [fd for fd in fds if fd >= 0]
 
 
@@ -121,6 +129,10 @@ def make(plan: Plan, entry: Entry, sock: wire.Socket) -> int:
         _take_devices(plan)
     what = "mount the root file system"
     top = plan.root_fd if plan.root_fd >= 0 else new_filesystem("tmpfs", ("mode=755",), what)
+    if plan.upper is not None:
+        from gofer import overlay  # loaded already, by who has asked for it
+
+        top = overlay.mount(top, "mount the overlay over the rootfs", plan.upper)
     put_at = _top()
     move(top, put_at, what)
     os.close(put_at)

@@ -6,7 +6,7 @@ arguments) gives None, and cli.py says what is wrong. Both understand the table 
 
 from __future__ import annotations
 
-from runsc_cli.options import FLAG, GLOBAL, INTS, LIST, VERB, BadValue, names
+from runsc_cli.options import CHOICE, FLAG, GLOBAL, INTS, LIST, VERB, BadValue, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _read(table: tuple[Option, ...], argv: list[str], *, command: bool) -> tuple
                 continue
             raise _Irregular
         if not equals:
-            if option.kind == FLAG:
+            if option.kind in (FLAG, CHOICE):
                 value = "true"
             elif at == len(argv):
                 raise _Irregular

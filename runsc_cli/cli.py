@@ -13,7 +13,7 @@ import click
 
 from runsc_cli.argv import Call
 from runsc_cli.errors import UnknownVerb, UsageError
-from runsc_cli.options import FLAG, GLOBAL, INTS, LIST, VERB, VERBS, BadValue, Option, Verb, names
+from runsc_cli.options import CHOICE, FLAG, GLOBAL, INTS, LIST, VERB, VERBS, BadValue, Option, Verb, names
 
 _HELP_NAMES = ("help", "h")
 
@@ -23,6 +23,9 @@ _EXAMPLES = (
     "pysc run --bundle ./bundle greeter",
     "pysc --root /run/web list",
     "pysc --platform namespace run --bundle ./bundle trusted",
+    "pysc --strace=%file do -- make",
+    "pysc --inject openat:ENOSPC:when=3+ do -- ./program",
+    "pysc --overlay dir=/var/lib/changes run --bundle ./bundle scratch",
 )
 
 
@@ -77,9 +80,12 @@ class _Option(click.Option):
             show_default=bool(option.choices and option.default),
         )
         self._flag = option.kind == FLAG
+        self._choice = option.kind == CHOICE
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         record = super().get_help_record(ctx)
+        if record is not None and self._choice:
+            return record[0].replace(f" {self.metavar}", f"[={self.metavar}]"), record[1]
         if record is None or not self._flag or self.metavar is None:
             return record
         return record[0].replace(f" {self.metavar}", ""), record[1]
@@ -211,7 +217,7 @@ def _respell(table: tuple[Option, ...], argv: list[str], *, command: bool) -> li
 
 
 def _next(option: Option, name: str, words: Any) -> str:
-    if option.kind == FLAG:
+    if option.kind in (FLAG, CHOICE):
         return "true"
     value: str | None = next(words, None)
     if value is None:

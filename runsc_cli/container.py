@@ -18,7 +18,7 @@ from runsc_cli.failure import reason
 from runsc_cli.platforms.choice import choose, named
 from runsc_cli.process import Process
 from runsc_cli.stage.program import Passed, Program, Stage, StageError
-from runsc_cli.state import CREATED, CREATING, FIFO, HOOKS_FILE, RUNNING, STOPPED
+from runsc_cli.state import CREATED, CREATING, FIFO, HOOKS_FILE, RUNNING, STOPPED, check_id
 from runsc_cli.teardown import destroy
 from sentry.abi import CLONE_NEWNS
 from sentry.platform import signals, wire
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from runsc_cli.oci.model import Spec
     from runsc_cli.options import Options
     from runsc_cli.platforms.base import Platform
+    from runsc_cli.platforms.placement import Placement
     from runsc_cli.state import Container
 
 
@@ -48,19 +49,23 @@ class Creation:
         "context",
         "init_pidfd",
         "mntns",
+        "overlay",
+        "placement",
         "platform",
         "root",
         "spec",
         "stage",
     )
 
-    def __init__(self, context: Context, container: Container, platform: type[Platform]) -> None:
+    def __init__(self, context: Context, container: Container, platform: type[Platform], placement: Placement | None) -> None:
         self.context = context
         self.container = container
         self.console_master = -1
+        self.placement = placement
         self.cgroup: Cgroup | None = None
         self.init_pidfd = -1
         self.mntns = -1
+        self.overlay = ""
         self.root = -1
         self.spec: Spec
         self.stage: Stage | None = None
@@ -72,6 +77,8 @@ class Creation:
             self.stage.end()
         self.platform.abort()
         destroy(self.container, self.warn)
+        if self.placement is not None and self.placement.beside is not None:
+            self.placement.beside.unmake()
 
     def warn(self, text: str) -> None:
         self.context.log.warning(text)
@@ -95,6 +102,8 @@ class Creation:
         made = self._enter(spec, spaces)
         self.init_pidfd = os.pidfd_open(stage.pid)
         state.init = Process.of(stage.pid)
+        if self.cgroup is None:
+            self.container.save()  # once it outlives us, a delete would find it by nothing else
         if spec.linux.net_devices:
             from runsc_cli import net_devices
 
@@ -117,6 +126,10 @@ class Creation:
         state.network = options["network"] or ("host" if view is None else "none")
         if state.network == "sandbox":
             raise PyscError("--network sandbox is not there yet: choose host (the config's network namespace) or none")
+        if options["overlay"] or options["overlay2"]:
+            from runsc_cli import root_overlay
+
+            self.overlay = root_overlay.asked(options, view=view is not None)
         self.platform.describe(spec, view=view is not None)
 
     def created(self) -> None:
@@ -134,7 +147,8 @@ class Creation:
         path = spec.linux.cgroups_path
         if self.context.options["systemd_cgroup"]:
             path = self._start_scope(spec)
-        self.cgroup = driver.plan(path, self.container.id, spec.linux.resources)
+        there = self.placement.beside.hierarchies if self.placement is not None and self.placement.beside is not None else None
+        self.cgroup = driver.plan(path, self.container.id, spec.linux.resources, hierarchies=there)
         self.cgroup.member = self.stage.pid if self.stage is not None else 0
         # Among those whose members a teardown kills only once they are known to be ours.
         state = self.container.state
@@ -184,6 +198,10 @@ class Creation:
         plan.mounts = mount_plan.mounts(spec, bundle, mapped, from_stage, platform, spaces.mappings or self.context.own_ids)
         if view is None:
             plan.root_fd = mount_plan.rootfs(spec, bundle, mapped, spaces.mappings, platform)
+            if self.overlay:
+                from runsc_cli import root_overlay
+
+                plan.upper = root_overlay.prepare(self.container, self.overlay, spec, init, mapped, platform)
         else:
             plan.links = view.links
             plan.mounts = view.mounts(mapped, self.warn) + plan.mounts
@@ -246,7 +264,7 @@ class Creation:
             from runsc_cli import seccomp
 
             state = self.container.state
-            profile = seccomp.prepare(spec.linux.seccomp, process, self.container.dir, state.profile, state.network)
+            profile = seccomp.prepare(spec.linux.seccomp, process, self.container.dir, state.profile, state.network, state.notified)
         launch.identity(p, process, profile)
         listener = launch.execute(p, path, process, preserve_fds, fifo, init=init, profile=profile)
         stage.send(p)
@@ -255,6 +273,7 @@ class Creation:
             number = stage.answer()[master.index]
             self.console_master = stage.take_fd(number)
             stage.proceed()
+        guard.sent(stage)
         results = stage.answer()
         cwd.check(results)
         guard.take(stage, results)
@@ -357,7 +376,12 @@ def create(context: Context, options: Options, id: str) -> Creation:
         creation.describe(spec, bundle)
         creation.run(bundle, launch.preserved_fds(options, listening))
 
-    return _create(context, id, platform, work)
+    def path() -> str:
+        from runsc_cli.platforms.placement import cgroups_path
+
+        return cgroups_path(raw)
+
+    return _create(context, id, platform, path, work)
 
 
 def create_from(context: Context, id: str, view: View) -> Creation:
@@ -367,21 +391,24 @@ def create_from(context: Context, id: str, view: View) -> Creation:
         creation.describe(view.spec, "/", view)
         creation.run("/", view=view)
 
-    return _create(context, id, named(choose(context.options, warn=context.log.warning)), work)
+    return _create(context, id, named(choose(context.options, warn=context.log.warning)), lambda: view.spec.linux.cgroups_path, work)
 
 
-def _create(context: Context, id: str, platform: type[Platform], work: Callable[[Creation], None]) -> Creation:
+def _create(context: Context, id: str, platform: type[Platform], path: Callable[[], str], work: Callable[[Creation], None]) -> Creation:
+    """`path`: what linux.cgroupsPath is, for a platform that begins before the config is checked."""
     _need_pidfds()
     store = context.store()
     if os.geteuid() != 0:
         from runsc_cli import rootless
 
         context.own_ids = rootless.enter(context.log.warning)
-    container = store.create(id)
+    check_id(id)
+    placement = platform.placement(context, id, path)
+    container = store.create(id, placement.note if placement is not None else None)
     try:
-        creation = Creation(context, container, platform)
+        creation = Creation(context, container, platform, placement)
     except BaseException:
-        container.remove()
+        destroy(container, context.log.warning)
         raise
     try:
         work(creation)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def daemon(name: str, keep: list[int], work: Callable[[], None]) -> int:
-    """Fork a process of ours that holds no descriptor but `keep`, in a session of its own; returns its pid."""
+def daemon(name: str, keep: list[int], work: Callable[[], None], fork: Callable[[], int] = os.fork) -> int:
+    """Fork a process of ours that holds no descriptor but `keep`, in a session of its own; returns its pid. Raises HostError."""
     try:
-        pid = os.fork()
+        pid = fork()
     except OSError as e:
         raise HostError("fork", name, e) from None
     if pid:

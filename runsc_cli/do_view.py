@@ -136,6 +136,8 @@ class View:
     def mounts(self, userns: int, warn: Callable[[str], None]) -> list[Mount]:
         """The pieces, before the config's own mounts: a directory before what lies in it."""
         planned = []
+        if any(p.how == "overlay" for p in self._pieces):
+            from gofer import overlay  # noqa: F401  # the process that uses it may be unable to read our files
         if any(p.destination == "/" for p in self._pieces):
             planned.append(Mount("overlay", "/", fd=detached("/", userns, False, warn, "--host-root")))
         for path in self._tmpfs:

@@ -30,7 +30,7 @@ from sentry.platform import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from runsc_cli.oci.mappings import Mappings
     from runsc_cli.oci.model import Spec
@@ -143,7 +143,7 @@ def _join(stage: Stage, p: Program, born: Result | None, spec: Spec, spaces: Spa
     if spaces.user:
         p.call("setns", Passed(fds["user"]), CLONE_NEWUSER, what=f"join the user namespace {spaces.user!r}")
     else:
-        _set_up(p, spec, spaces)
+        _set_up(p, spec, spaces, fds)
     if spaces.mappings is not None:
         p.call("unshare", CLONE_NEWUSER, what="make a user namespace")
     results = stage.run(p) if born is None else stage.fork(p, born)
@@ -152,7 +152,7 @@ def _join(stage: Stage, p: Program, born: Result | None, spec: Spec, spaces: Spa
         if results[tried.index] < 0:
             _setns(again, kind, spaces.joined[kind], fds[kind])
     if spaces.user:
-        _set_up(again, spec, spaces)
+        _set_up(again, spec, spaces, fds)
     if again:
         stage.run(again)
     for fd in fds.values():
@@ -161,12 +161,12 @@ def _join(stage: Stage, p: Program, born: Result | None, spec: Spec, spaces: Spa
         spaces.mappings.write(stage.pid)
 
 
-def _set_up(p: Program, spec: Spec, spaces: Spaces) -> None:
+def _set_up(p: Program, spec: Spec, spaces: Spaces, fds: Mapping[str, int]) -> None:
     """What is set in the namespaces that are joined, when all of them are."""
     if spaces.joined:
         from runsc_cli.joined import set_up
 
-        set_up(p, spec, spaces)
+        set_up(p, spec, spaces, fds)
 
 
 def _open(path: str) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MACHINE = 62  # EM_X86_64
+_PROC_SUPER_MAGIC = 0x9FA0
 _PASSWD_SIZE = 1 << 20  # bytes of it that are looked at
 _PREFIX = "unable to start container process: exec: "
 
@@ -53,6 +54,22 @@ def _open(root: int, path: str, flags: int) -> int:
     return int(lib.openat2_raw(root, os.fsencode(path), flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS))
 
 
+def _open_regular(root: int, path: str) -> int:
+    """For reading, if it is an ordinary file, else -1: we are the host's root, and not in the container's devices cgroup. To open a device
+    node may be to start a watchdog, and what reads /proc/kmsg takes the kernel's log away from the host."""
+    found = _open(root, path, O_PATH)
+    if found < 0:
+        return -1
+    try:
+        if not S_ISREG(os.fstat(found).st_mode) or lib.fd_type(found) == _PROC_SUPER_MAGIC:
+            return -1
+        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return -1
+    finally:
+        os.close(found)
+
+
 def _refusal(root: int, path: str, unseen: str = "") -> str:
     """Why `path` cannot be executed; empty when it can. A walk through procfs is left to execve(2).
 
@@ -72,7 +89,7 @@ def _refusal(root: int, path: str, unseen: str = "") -> str:
 
 def _check_machine(root: int, path: str) -> None:
     """Refuse an ELF file of another architecture now: after `start` there is nobody left to tell."""
-    fd = _open(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)  # by now it may be a FIFO
+    fd = _open_regular(root, path)
     if fd < 0:
         return
     try:
@@ -93,12 +110,10 @@ def with_home(root: int, process: Process) -> Process:
 
 def _home(root: int, uid: int) -> str:
     """The sixth field of the first line for `uid`; empty where there is none. The file is the image's: whatever it is, it holds nobody up."""
-    fd = _open(root, "/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    fd = _open_regular(root, "/etc/passwd")
     if fd < 0:
         return ""
     try:
-        if not S_ISREG(os.fstat(fd).st_mode):
-            return ""
         data = b""
         while len(data) < _PASSWD_SIZE and (piece := os.read(fd, _PASSWD_SIZE)):
             data += piece

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 
 from runsc_cli import launch
-from runsc_cli.namespaces import is_ours_at
+from runsc_cli.namespaces import is_ours
 from runsc_cli.oci.check_linux import sysctl_namespace, sysctl_path
 from sentry.abi import AT_FDCWD, O_CLOEXEC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from runsc_cli.enter import Spaces
     from runsc_cli.oci.model import Spec
@@ -27,14 +27,17 @@ _PORTS = "net.ipv4.ip_unprivileged_port_start"
 _PROC_SYS = b"/proc/sys/"
 
 
-def set_up(p: Program, spec: Spec, spaces: Spaces) -> None:
-    """All of `spaces.joined` have been joined: kernel parameters, names, and ports for a container with a user namespace of its own."""
+def set_up(p: Program, spec: Spec, spaces: Spaces, fds: Mapping[str, int]) -> None:
+    """All of `spaces.joined` have been joined: kernel parameters, names, and ports for a container with a user namespace of its own.
+
+    `fds`: descriptors of the namespaces, by type.
+    """
     asked = {name: value for name, value in spec.linux.sysctl.items() if sysctl_namespace(name) in spaces.joined}
     for name, value in sorted(asked.items()):
         write(p, AT_FDCWD, _PROC_SYS, name, value, spaces.outer_gid)
     caps = spec.process.capabilities
     bind = spaces.own_user and caps is not None and "CAP_NET_BIND_SERVICE" in caps.bounding
-    if bind and _PORTS not in asked and "network" in spaces.joined and not is_ours_at(spaces.joined["network"], "network"):
+    if bind and _PORTS not in asked and "network" in fds and not is_ours(os.fstat(fds["network"]), "network"):
         # may fail: /proc/sys is read-only where we are in a container ourselves
         file = p.call("openat", AT_FDCWD, _PROC_SYS + sysctl_path(_PORTS).encode(), os.O_WRONLY | O_CLOEXEC, 0, may_fail=True)
         p.call("write", file, b"0", 1, may_fail=True)

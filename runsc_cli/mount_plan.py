@@ -30,8 +30,11 @@ from sentry.abi import (
     MS_SHARED,
     MS_SLAVE,
     MS_UNBINDABLE,
+    O_DIRECTORY,
+    O_PATH,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
+    RESOLVE_NO_SYMLINKS,
 )
 from sentry.platform._native import lib
 
@@ -56,19 +59,24 @@ def detached(
     peer: bool = False,
     deep: bool = True,
     required: bool = False,
+    at: int = -1,
 ) -> int:
     """A detached, idmapped copy of the mount at host path `path`. Raises SpecError naming `field`.
+
+    `at`: a descriptor of what has been found there already, which then counts and not the path.
 
     `deep`: the mounts below are idmapped too. `required`: it is an error if that cannot be done.
 
     It is nobody's peer: what the config mounts on a copy of a shared mount would appear on the host as well, and stay there.
     `peer`: which is what the config asks for.
     """
-    fd = lib.open_tree_(AT_FDCWD, os.fsencode(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0))
+    place = (at, b"") if at >= 0 else (AT_FDCWD, os.fsencode(path))
+    how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_EMPTY_PATH if at >= 0 else 0)
+    fd = lib.open_tree_(*place, how | (AT_RECURSIVE if recursive else 0))
     if fd == -errno.EINVAL and not recursive:
         # in a user's mount namespace nobody may look below the mounts that it has come with: mount_namespaces(7), locked mounts
         recursive = True
-        fd = lib.open_tree_(AT_FDCWD, os.fsencode(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
+        fd = lib.open_tree_(*place, how | AT_RECURSIVE)
         if fd >= 0:
             _read_only_below(fd, field)
     if fd < 0:
@@ -229,14 +237,36 @@ def _foreign_mqueue(spec: Spec, field: str) -> int:
         raise SpecError(field, str(error)) from None
 
 
+def _root_directory(bundle: str, path: str) -> int:
+    """O_PATH descriptor of root.path. Raises PyscError where there is a symbolic link in it: what lies in a bundle may have come with the
+    image, and a link called "rootfs" would make any directory of the host the container's root. As runc."""
+    with_links = os.path.join(bundle, path)
+    base = os.open(bundle, O_PATH | O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = int(lib.openat2_raw(base, os.fsencode(path), O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS))
+    finally:
+        os.close(base)
+    if fd >= 0:
+        return fd
+    if not os.path.exists(with_links):
+        raise PyscError(f"rootfs ({os.path.abspath(with_links)}) does not exist")
+    if not os.path.isdir(with_links):
+        raise PyscError(f"rootfs {with_links!r} is not a directory")
+    if fd == -errno.ELOOP:
+        raise PyscError(f"invalid rootfs: {path!r} is, or leads through, a symbolic link: name the directory itself in root.path")
+    raise PyscError(f"rootfs {with_links!r}: {os.strerror(-fd).lower()}")
+
+
 def rootfs(spec: Spec, bundle: str, userns: int, mappings: Mappings | None, platform: Platform) -> int:
     """The detached, idmapped mount of root.path. Raises SpecError when it is not a directory."""
     warn = platform.creation.warn
     path = os.path.join(bundle, spec.root.path)
-    if not os.path.isdir(path):
-        raise PyscError(f"rootfs ({os.path.abspath(path)}) does not exist" if not os.path.exists(path) else f"rootfs {path!r} is not a directory")
     said: list[str] = []
-    fd = detached(path, userns, False, said.append, "root.path")
+    directory = _root_directory(bundle, spec.root.path)
+    try:
+        fd = detached(path, userns, False, said.append, "root.path", at=directory)
+    finally:
+        os.close(directory)
     if said and mappings is not None and os.geteuid() == 0:
         from runsc_cli import overlay
 

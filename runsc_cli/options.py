@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     Options: TypeAlias = "dict[str, Any]"
 
-# Kinds of option. A LIST may be repeated; INTS is a LIST of numbers.
+# Kinds of option. A LIST may be repeated; INTS is a LIST of numbers; a CHOICE is a flag that may have a value (--strace, --strace=all).
 FLAG: Final = "flag"
+CHOICE: Final = "choice"
 STRING: Final = "string"
 INT: Final = "int"
 LIST: Final = "list"
@@ -159,12 +160,24 @@ GLOBAL = (
     Option("network", STRING, "whose network stack the container has", choices=("sandbox", "host", "none")),
     Option("profile", STRING, "strict mediates also what only reads names: stat, access, readlink",
            choices=("standard", "strict")),
+    Option("kernel-release", STRING, "the release that uname(2) and /proc show in the sandbox, in place of the host's: 6.1.0-pysc",
+           default="", metavar="RELEASE"),
     Option("rootless", STRING, "ignore cgroup permission errors", default="auto",
            choices=("true", "false", "auto")),
+    Option("overlay", STRING, "where writes to the root go: none (the rootfs), memory (they go with the container), dir=PATH (below "
+           "PATH/ID, until it is deleted); the rootfs stays as it is, pysc diff lists what has changed", default="", metavar="MEDIUM"),
+    Option("overlay2", STRING, "the same as runsc spells it: none, root:memory, root:dir=PATH", default="", metavar="MOUNT:MEDIUM"),
     Option("systemd-cgroup", FLAG, "let systemd make the cgroup; cgroupsPath is slice:prefix:name"),
     Option("ignore-cgroups", FLAG, "put the container in no cgroup of its own"),
-    Option("directfs", FLAG, "accepted for callers of runsc: pysc always works on the files directly",
+    Option("directfs", FLAG, "the sentry works on the files of the container directly; runsc's name, and false is refused (docs/design.md)",
            default=True),
+    Option("strace", CHOICE, "print the mediated system calls as strace does: on stderr, or in --strace-log; all: also native ones; "
+           "or only these", default="", metavar="SYSCALLS"),
+    Option("strace-syscalls", STRING, "runsc's name for --strace=SYSCALLS", default="", metavar="SYSCALLS"),
+    Option("strace-log", STRING, "append those lines to this file; %ID% in its name is the container's id", default="", metavar="FILE"),
+    Option("strace-log-size", INT, "how many bytes of a string or buffer to show", default=32),
+    Option("strace-format", STRING, "form of those lines", default="text", choices=("text", "json")),
+    Option("inject", LIST, "let system calls fail, in the words of strace: openat:error=ENOSPC:when=3+", metavar="SPEC"),
     Option("version", FLAG, "print the version", short="v"),
 )  # fmt: skip
 
@@ -264,6 +277,14 @@ VERBS = (
             Option("stats", FLAG, "print what it uses now, and nothing more"),
         ), least=1, most=1,
         examples=("pysc events --stats web", "pysc events --interval 1s web")),
+    Verb("trace", "print the mediated system calls of a running container as strace does, until it ends", "ID", (
+            Option("syscalls", STRING, "only these, separated by commas", short="e", default="", metavar="SYSCALLS"),
+            Option("format", STRING, "form of the lines", short="f", default="text",
+                   choices=("text", "json"), refusal="invalid format option"),
+            Option("output", STRING, "write them to this file instead of stdout", short="o", default="", metavar="FILE"),
+            Option("string-size", INT, "how many bytes of a string or buffer to show", short="s", default=32),
+        ), least=1, most=1,
+        examples=("pysc trace web", "pysc trace --syscalls openat,connect --format json web", "pysc trace -o web.trace web")),
     Verb("update", "change the limits of a container", "ID", (
             Option("resources", STRING, "take them from this JSON file, - is stdin; other options are ignored", short="r",
                    default="", metavar="FILE"),
@@ -343,6 +364,11 @@ VERBS = (
         ), least=1, most=None, command=True,
         examples=("pysc do -- python3 -c 'print(6 * 7)'", "pysc do --write ./out --read /srv/data make",
                   "pysc --network host do curl https://example.org")),
+    Verb("diff", "list what a container has changed in its root, under --overlay: A for added, C for changed, D for deleted", "ID", (
+            Option("format", STRING, "form of the list", short="f", default="table",
+                   choices=("table", "json"), refusal="invalid format option"),
+        ), least=1, most=1,
+        examples=("pysc --overlay memory run -d -b ./bundle web && pysc diff web", "pysc diff --format json web")),
     Verb("features", "print what pysc supports, as the OCI features JSON", examples=("pysc features",)),
     Verb("install", "tell engines of pysc: write it into their configuration, and keep what was there", "", (
             *_ENGINES,

@@ -63,10 +63,12 @@ _WITH_DATA = (bpf.RET_ERRNO, bpf.RET_TRACE)
 _PERMISSIVE = (bpf.RET_ALLOW, bpf.RET_LOG)
 
 
-def prepare(seccomp: Seccomp, process: Process, container: str, profile: str = "standard", network: str = "none") -> Profile:
+def prepare(
+    seccomp: Seccomp, process: Process, container: str, profile: str = "standard", network: str = "none", notify: Collection[str] = ()
+) -> Profile:
     """The filter of a config, compiled or from the cache beside the directory `container`, where it is kept. Raises SpecError.
 
-    `profile` and `network` are those of the sandbox, where there is one.
+    `profile`, `network` and `notify` (sentry/platform/filter.py) are those of the sandbox, where there is one.
     """
     notifying = [rule for rule in seccomp.syscalls if rule.action == "SCMP_ACT_NOTIFY"]
     if any("write" in rule.names for rule in notifying):
@@ -80,7 +82,7 @@ def prepare(seccomp: Seccomp, process: Process, container: str, profile: str = "
     if profile and "SCMP_ACT_TRACE" in asked:
         from sentry.platform.filter import notified
 
-        mediated = notified(profile, network)
+        mediated = notified(profile, network, notify)
         asked += f" {sorted(mediated)}"
     directory = os.path.dirname(container)
     program = filter_cache.cached(

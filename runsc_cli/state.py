@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from fcntl import LOCK_UN, flock
+from stat import S_ISVTX
 from time import gmtime, strftime, time_ns
 
 from runsc_cli import directory
@@ -69,13 +70,17 @@ class State:
     cgroups are the directories that hold the workload and nothing else, one a hierarchy: kill --all and
     delete --force end whatever is in them, delete removes them. cgroups_planned are those that `create` is about
     to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
-    `unit` is systemd's scope, where that has made the cgroup. `init` is the container's first process, `creator` the command that creates it.
+    `notified` are native calls that the sentry is told of nevertheless, for --strace, --inject and --kernel-release.
+    `unit` is systemd's scope, where that has made the cgroup. cgroups_beside and unit_beside are the sentry's and the gofer's.
+    `init` is the container's first process, `creator` the command that creates it.
+    `overlay`, if there is one, says where the root's changes are: "dir" or "planned", a path (runsc_cli/root_overlay.py), or the gofer's "fd".
     """
 
     __slots__ = (
         "annotations",
         "bundle",
         "cgroups",
+        "cgroups_beside",
         "cgroups_planned",
         "config",
         "created",
@@ -83,14 +88,18 @@ class State:
         "gofer",
         "id",
         "init",
+        "kernel_release",
         "network",
+        "notified",
         "oci_version",
+        "overlay",
         "phase",
         "platform",
         "profile",
         "rootfs",
         "sentry",
         "unit",
+        "unit_beside",
     )
 
     def __init__(self, id: str) -> None:
@@ -104,10 +113,16 @@ class State:
         self.config = ""
         self.platform = ""
         self.network = ""
+        self.overlay: dict[str, Any] = {}
         self.profile = ""
+        self.notified: list[str] = []
+        self.kernel_release = ""
+        """What uname(2) says in place of the host's release; empty: that one."""
         self.cgroups: list[str] = []
         self.cgroups_planned: list[str] = []
+        self.cgroups_beside: list[str] = []
         self.unit = ""
+        self.unit_beside = ""
         self.creator: Process | None = None
         self.init: Process | None = None
         self.sentry: Process | None = None
@@ -213,11 +228,18 @@ class Container:
         return fields
 
     def shown_state(self) -> dict[str, Any]:
-        """oci_state() for people and engines: that there is no sandbox, or another, is to be seen, whoever has chosen that."""
+        """oci_state() for people and engines: that there is no sandbox, or another, is to be seen, and where changes go."""
         fields = self.oci_state()
-        if self.state.platform in ("namespace", "ptrace"):
+        state = self.state
+        more = {}
+        if state.platform in ("namespace", "ptrace"):
+            more["dev.pysc.platform"] = state.platform
+        if state.overlay:
+            path = state.overlay.get("dir") or state.overlay.get("planned")
+            more["dev.pysc.overlay"] = f"dir={path}" if path else "memory"
+        if more:
             owner = fields.pop("owner")
-            fields["annotations"] = {**self.state.annotations, "dev.pysc.platform": self.state.platform}
+            fields["annotations"] = {**state.annotations, **more}
             fields["owner"] = owner
         return fields
 
@@ -322,6 +344,15 @@ class Container:
         self.unlock()
 
 
+def _check_owner(path: str) -> None:
+    """Whoever can write to a state has us end its processes and remove its cgroups. Raises PyscError where that is somebody else, OSError."""
+    facts = os.stat(path)
+    if facts.st_uid not in (os.geteuid(), 0):
+        raise PyscError(f"{path} belongs to user {facts.st_uid}: a --root of your own is needed")
+    if facts.st_mode & 0o022 and not facts.st_mode & S_ISVTX:
+        raise PyscError(f"{path} can be written by others: a --root of your own is needed")
+
+
 class Store:
     """The containers under one --root."""
 
@@ -331,11 +362,14 @@ class Store:
         self.root = os.path.abspath(root)
         self.mode = mode
 
-    def create(self, id: str) -> Container:
-        """A new container, in the state creating and locked: `with store.create(id) as container: ...`"""
+    def create(self, id: str, note: Callable[[State], None] | None = None) -> Container:
+        """A new container, in the state creating and locked: `with store.create(id) as container: ...`
+
+        `note` adds to the state before it is saved."""
         container = Container(f"{self.root}/{check_id(id)}", id)
         try:
             os.makedirs(self.root, 0o700, exist_ok=True)
+            _check_owner(self.root)
             if self.mode != 0o700:
                 os.chmod(self.root, self.mode)
         except OSError as error:
@@ -355,6 +389,8 @@ class Store:
         now = time_ns()
         container.state.created = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(now // 10**9))}.{now % 10**9:09}Z"
         container.state.creator = Process.of(os.getpid())
+        if note is not None:
+            note(container.state)
         try:
             container.save()
         except BaseException:
@@ -365,6 +401,11 @@ class Store:
     def load(self, id: str) -> Container:
         """A container, not locked; ContainerNotFound also when its create failed half-way."""
         container = Container(f"{self.root}/{check_id(id)}", id)
+        try:
+            _check_owner(self.root)
+            _check_owner(container.dir)
+        except OSError:  # which reload() meets, too
+            pass
         container.reload()
         return container
 

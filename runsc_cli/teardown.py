@@ -40,27 +40,34 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
     kill_all(state)
     ours = [process for process in (state.sentry, state.gofer) if process is not None]
     kill(ours)
-    if state.unit:
-        _stop(state.unit, warn)
+    if state.unit or state.unit_beside:
+        _stop([unit for unit in (state.unit, state.unit_beside) if unit], warn)
     for path in state.cgroups:  # while they end
         remove_cgroup(path)
     for path in state.cgroups_planned:
         remove_if_empty(path)
     if not end(ours, KILL_TIMEOUT):
         raise StillAlive(f"container {container.id}: the sentry or the gofer outlives SIGKILL")
+    for path in state.cgroups_beside:
+        _remove_ours(path, warn)
     poststop = _poststop(container, warn)
+    if state.overlay:
+        from runsc_cli import root_overlay
+
+        root_overlay.remove(container)
     container.remove()
     if poststop is not None:
         poststop()
 
 
-def _stop(unit: str, warn: Callable[[str], None]) -> None:
-    """systemd's scope. It ends by itself when nobody is in it: a bus that does not answer keeps no container from being deleted."""
+def _stop(units: list[str], warn: Callable[[str], None]) -> None:
+    """systemd's scopes. They end by themselves when nobody is in them: a bus that does not answer keeps no container from being deleted."""
     from runsc_cli.cgroups.systemd import Systemd
 
     try:
         with Systemd() as manager:
-            manager.stop(unit)
+            for unit in units:
+                manager.stop(unit)
     except PyscError as error:
         warn(error.message)
 
@@ -94,6 +101,14 @@ def remove_cgroup(path: str) -> None:
                 raise HostError("rmdir", path, error) from None
         sleep(pause)
         pause = min(pause * 2, 0.1)
+
+
+def _remove_ours(path: str, warn: Callable[[str], None]) -> None:
+    """The cgroup of the sentry and the gofer, which have ended: who is in it still has no business there."""
+    try:
+        remove_cgroup(path)
+    except HostError as error:
+        warn(f"{error.message}: it is left alone")
 
 
 def remove_if_empty(path: str) -> None:

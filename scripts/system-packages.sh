@@ -36,10 +36,18 @@ for set in "$@"; do
         missing ip && need iproute2
         missing unshare && need util-linux
         missing strace && want strace
+        missing htop && want htop
+        missing lsof && want lsof
+        missing fuser && want psmisc
         missing dbus-daemon && want dbus
         missing redis-server && want redis-server
         missing node && want nodejs
         missing go && want golang-go
+        missing sqlite3 && want sqlite3
+        missing javac && want default-jdk-headless
+        missing mariadb-install-db && want mariadb-server-core
+        missing mariadb && want mariadb-client-core
+        ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || want postgresql
         missing runc && want runc
         missing containerd && want containerd
         missing dockerd && want docker.io

@@ -40,6 +40,7 @@ from sentry.platform.confine import empty_root, forbid_imports
 from sentry.platform.groups import drop_groups
 from sentry.platform.jsontext import dumps
 from sentry.syscalls import load
+from sentry.trace import MAX_TRACES, Trace
 from sentry.unix_sockets import UnixSockets
 from sentry.vfs.proc import Proc
 
@@ -70,13 +71,15 @@ def run(sock: wire.Socket) -> None:
 class Sentry:
     """The main thread: control requests, and whether init and gofer still live. Listeners have threads of their own."""
 
-    __slots__ = ("_control", "_dispatcher", "_gofer", "_holds", "_init", "_kernel", "_sock")
+    __slots__ = ("_control", "_dispatcher", "_gofer", "_holds", "_init", "_kernel", "_poll", "_sock", "_traces")
 
     def __init__(self, sock: wire.Socket, message: dict[str, Any], given: dict[str, int]) -> None:
         self._sock = sock
         self._init = given["init"]
         self._gofer = given["gofer_pid"]
         self._control = wire.Socket(fileno=given["control"])
+        self._poll = select.poll()
+        self._traces: dict[int, Trace] = {}
         byte = ffi.new("char[]", b"x")
         _check(lib.read_mem(os.getpid(), int(ffi.cast("uintptr_t", byte)), byte, 1), "read a process's memory: process_vm_readv(2)")
         log = os.fdopen(given["log"], "w", buffering=1, errors="backslashreplace") if "log" in given else sys.stderr
@@ -90,11 +93,23 @@ class Sentry:
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
         procfd = given["procfd"]
-        dispatcher, calls = Dispatcher, CALLS if message["network"] != "shared" else SHARED
+        handlers, denied, names = load.by_number(message["profile"], message["network"])
+        if message.get("notified"):
+            from sentry.syscalls import notified
+
+            notified.add(handlers, message["notified"], message["profile"], message["network"])
+        faults = message.get("faults", [])
+        if faults:
+            from sentry.inject import Faults
+        if message["release"]:
+            from sentry.syscalls import sys_uname
+
+            sys_uname.add(handlers, denied)
+        dispatcher: type[Dispatcher] = Dispatcher
         if message["platform"] == "ptrace":
             from sentry.tracer import Tracer
 
-            dispatcher, calls = Tracer, tracing(calls)
+            dispatcher = Tracer
         forbid_imports()
         _check(lib.setns_(given["mnt"], CLONE_NEWNS), "join the mount namespace")
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
@@ -103,7 +118,7 @@ class Sentry:
             os.close(given[name])
         credentials = CredentialCache(procfd, message["no_new_privs"])
         self._holds = holds = Holds(credentials, self._enter_thread)
-        proc = Proc(given["root"], procfd, message, given)
+        proc = Proc(given["root"], procfd, message, given, load.LOOKING)
         self._kernel = Kernel(
             root=given["root"],
             procfd=procfd,
@@ -119,10 +134,18 @@ class Sentry:
             log=log,
             debug=message["debug"],
         )
+        self._kernel.outside = frozenset(message["outside"])
         if message["record_missing"]:
             self._kernel.missing = set()
-        handlers, denied, names = load.by_number(message["profile"], message["network"])
         self._dispatcher = dispatcher(self._kernel, handlers, denied, names, selffd)
+        if message.get("notified"):
+            self._dispatcher.start_watching().stages_known = "execve" in message["notified"]
+        if faults:
+            watch = self._dispatcher.start_watching()
+            watch.faults = Faults(faults, procfd, self._enter_thread)
+            watch.change(())
+        if "trace" in given:
+            self._trace(given["trace"], message["trace"])
         _check(lib.prctl_(PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
         _check(lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
         # The bounding set of the workload is in it, since a ptrace access check compares capability sets.
@@ -134,6 +157,13 @@ class Sentry:
         signals.handle(signals.SIGINT, signals.SIG_IGN)
         gc.disable()  # a pause for cyclic garbage would come in the middle of somebody's open; handlers make no cycles
         sys.setswitchinterval(0.05)
+        calls = CALLS if self._kernel.unix is None else SHARED
+        if any(fault["signal"] for fault in faults):
+            calls = {**calls, "tgkill": None}
+        if message["release"]:
+            calls = {**calls, "uname": None}
+        if message["platform"] == "ptrace":
+            calls = tracing(calls)
         own_filter.install(calls, "sentry", debug=message["debug"])
         proc.start(self._kernel)
 
@@ -142,11 +172,10 @@ class Sentry:
 
     def serve(self) -> None:
         """Until the container's first process has ended, or the gofer, which takes the container along."""
-        poll = select.poll()
         for fd in (self._init, self._gofer, self._sock.fileno(), self._control.fileno()):
-            poll.register(fd, select.POLLIN)
+            self._poll.register(fd, select.POLLIN)
         while True:
-            for fd, _event in poll.poll():
+            for fd, _event in self._poll.poll():
                 if fd == self._init:
                     self._finish()
                     return
@@ -156,7 +185,9 @@ class Sentry:
                     return
                 if fd == self._sock.fileno():
                     if not self._request(self._sock):
-                        poll.unregister(fd)
+                        self._poll.unregister(fd)
+                elif fd in self._traces:
+                    self._untrace(fd)
                 else:
                     connection = _accept(self._control)
                     self._request(connection)
@@ -174,11 +205,16 @@ class Sentry:
         op = message.get("op")
         if op == "attach" and len(fds) == 1:
             self._kernel.credentials.forget_all()
-            self._dispatcher.serve(fds[0])
+            self._kernel.outside |= frozenset(message.get("outside", ()))
+            self._dispatcher.serve(fds[0], message.get("pid", 0))
             wire.send(sock, {"ok": True})
-        elif op == "trace" and not fds:
+        elif op == "trace" and len(fds) == 1 and self._dispatcher.traceable and len(self._traces) < MAX_TRACES:
+            self._trace(fds[0], message)
+            wire.send(sock, {"ok": True})
+        elif op == "seize" and not fds:
             self._kernel.credentials.forget_all()
-            wire.send(sock, self._trace(message["pid"]))
+            self._kernel.outside |= frozenset(message.get("outside", ()))
+            wire.send(sock, self._seize(message["pid"]))
         elif op == "settled":
             self._kernel.credentials.settled()
             wire.send(sock, {"ok": True})
@@ -190,10 +226,26 @@ class Sentry:
         else:
             for fd in fds:
                 os.close(fd)
-            wire.send(sock, {"error": f"unknown request {op!r}"})
+            what = f"{MAX_TRACES} traces of this container are running already" if op == "trace" else f"unknown request {op!r}"
+            if op == "trace" and not self._dispatcher.traceable:
+                what = "calls are traced on the platform notify alone"
+            wire.send(sock, {"error": what})
         return True
 
-    def _trace(self, pid: int) -> dict[str, Any]:
+    def _trace(self, pipe: int, wanted: dict[str, Any]) -> None:
+        """Show calls to whoever reads `pipe`, until it is closed there."""
+        os.set_blocking(pipe, False)
+        self._traces[pipe] = Trace(pipe, wanted.get("numbers"), wanted.get("reads", {}))
+        self._poll.register(pipe, 0)  # POLLERR: nobody reads any more
+        self._dispatcher.start_watching().change(tuple(self._traces.values()))
+
+    def _untrace(self, pipe: int) -> None:
+        self._poll.unregister(pipe)
+        trace = self._traces.pop(pipe)
+        self._dispatcher.start_watching().change(tuple(self._traces.values()))
+        trace.close()
+
+    def _seize(self, pid: int) -> dict[str, Any]:
         try:
             self._dispatcher.attach(pid)
         except OSError as e:
@@ -213,6 +265,10 @@ class Sentry:
 
     def _finish(self) -> None:
         """Init has ended. A `run` or `do` that still waits for us may want the report; --debug has it here where nobody asks."""
+        if self._dispatcher.watch is not None:
+            self._dispatcher.watch.quiet()
+            for trace in self._traces.values():
+                trace.finish()
         poll = select.poll()
         poll.register(self._sock.fileno(), select.POLLIN)
         asked = False

@@ -100,7 +100,7 @@ class CredentialCache:
     by `exec`, everybody has the identity that was read first, and not even the stat is needed: `uniform`.
     """
 
-    __slots__ = ("_entries", "_exact", "_local", "_may_be_uniform", "_no_new_privs", "_procfd", "is_uniform", "uniform")
+    __slots__ = ("_entries", "_exact", "_local", "_may_be_uniform", "_no_new_privs", "_procfd", "_watched", "is_uniform", "uniform")
 
     def __init__(self, procfd: int, no_new_privs: bool = False) -> None:
         """`no_new_privs`: no process of the container can gain privileges by execve(2)."""
@@ -112,7 +112,8 @@ class CredentialCache:
         """Never again true once somebody has changed identity, or joined, after settled(): whether or not anybody was read by then."""
         self.uniform: Credentials | None = None
         self.is_uniform = ffi.new("int *")
-        """The same for the native loops: whether there is one."""
+        """The same for the native loops: whether there is one, and they may answer."""
+        self._watched = False
         self._local = Local()
 
     def of(self, tid: int) -> Credentials:
@@ -155,7 +156,7 @@ class CredentialCache:
             self._entries[tid] = (identity[0], identity[1], found)
             if self._may_be_uniform:
                 self.uniform = found
-                self.is_uniform[0] = 1
+                self.is_uniform[0] = not self._watched
                 if not self._may_be_uniform:  # another listener's thread has learned of a change meanwhile
                     self._no_longer_uniform()
         return found
@@ -168,6 +169,13 @@ class CredentialCache:
         self._may_be_uniform = False
         self.is_uniform[0] = 0
         self.uniform = None
+
+    def watch(self, watched: bool) -> None:
+        """Somebody looks at opens: no native loop answers them meanwhile."""
+        self._watched = watched
+        self.is_uniform[0] = self.uniform is not None and not watched
+        if self.uniform is None:  # a listener's thread has learned of a change meanwhile
+            self.is_uniform[0] = 0
 
     def forget(self, tid: int) -> None:
         """The thread is about to change its credentials."""

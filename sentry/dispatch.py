@@ -16,6 +16,7 @@ from sentry.platform._native import ffi, lib
 from sentry.platform.confine import where
 from sentry.platform.threads import start_new_thread
 from sentry.task import CONTINUE, HELD, Fd, Fds, Task
+from sentry.trace import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ UNKNOWN = -1
 class Dispatcher:
     """Handlers by number, and the threads that serve the container's listeners."""
 
-    __slots__ = ("_denied", "_handlers", "_kernel", "_names", "_selffd", "_servings")
+    __slots__ = ("_denied", "_handlers", "_kernel", "_names", "_selffd", "_servings", "watch")
+
+    traceable = True
+    """Whether `pysc trace` can look at the calls."""
 
     def __init__(
         self, kernel: Kernel, handlers: dict[int, Handler], denied: dict[int, int], names: dict[int, str], selffd: int
@@ -53,6 +57,8 @@ class Dispatcher:
         self._names = {UNKNOWN: "unknown", **names}
         self._selffd = selffd
         self._servings: list[Any] = []
+        self.watch: Watch | None = None
+        """Made by start_watching()."""
 
     def name(self, nr: int) -> str:
         """The name of system call `nr`, or its number."""
@@ -65,8 +71,16 @@ class Dispatcher:
             _add_opens(counts, serving)
         return {self.name(number): count for number, count in sorted(counts.items()) if count}
 
-    def serve(self, listener: int) -> None:
-        """Serve `listener` on a thread of its own until no task is left behind it."""
+    def start_watching(self) -> Watch:
+        """Be ready to trace calls or to put faults in; changes nothing yet."""
+        if self.watch is None:
+            self._kernel.watch = self.watch = Watch(self._kernel, self._handlers, self._denied, self._deny)
+        return self.watch
+
+    def serve(self, listener: int, stage: int = 0) -> None:
+        """Serve `listener` on a thread of its own until no task is left behind it. `stage`: who becomes the workload behind it."""
+        if self.watch is not None:
+            self.watch.stage(listener, stage)
         start_new_thread(self._serve, (listener,))
 
     def attach(self, pid: int) -> None:
@@ -148,7 +162,10 @@ class Dispatcher:
                 assert outcome is HELD, outcome
 
     def _refuse(self, task: Task) -> None:
-        lib.notif_send(task.listener, task.id, 0, -self._refusal(task.nr), 0)
+        error = self._refusal(task.nr)
+        lib.notif_send(task.listener, task.id, 0, -error, 0)
+        if self.watch is not None:
+            self.watch.refused(task, error)
 
     def _refusal(self, nr: int) -> int:
         """The errno of a call without a handler, which is counted."""
@@ -156,6 +173,16 @@ class Dispatcher:
         self._kernel.counts[counted] = self._kernel.counts.get(counted, 0) + 1
         self._kernel.denied("syscall", self.name(nr))
         return self._denied.get(nr, errno.ENOSYS)
+
+    def _deny(self, nr: int) -> Handler:
+        """What _refuse() does, as a handler."""
+        name, error = self.name(nr), self._denied[nr]
+
+        def deny(_: Task) -> object:
+            self._kernel.denied("syscall", name)
+            raise OSError(error, name)
+
+        return deny
 
 
 def _put(task: Task, several: Fds) -> int:

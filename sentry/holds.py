@@ -5,7 +5,8 @@ A FIFO opened before its other end, a connect to a slow peer: the kernel's own b
 do not end; so while anything is held one thread looks, every 10 ms, at the signals of the held callers. A
 deliverable signal interrupts our call (SIGUSR1, EINTR) and the caller gets ERESTARTSYS: the kernel runs its handler
 and restarts the call or returns EINTR, by SA_RESTART. A caller that died is treated alike, without a reply; and so are all while
-the container freezes (runsc_cli/freezer.py).
+the container freezes (runsc_cli/freezer.py). Until then what waits in place of the dead is there for others to meet, a reader of a FIFO
+say; so who meets something that may be it calls `end_dead` first.
 """
 
 from __future__ import annotations
@@ -35,14 +36,21 @@ TICK = 0.01
 MAX_HOLDS = 512
 """Threads that may wait at once; beyond it a call fails with ENOMEM, as it may on Linux."""
 
+RECENTLY = 1.0
+"""Seconds for which a wait whose caller died is remembered: longer than any call that may have met it is on its way through the sentry."""
+
+
 class _Hold:
-    __slots__ = ("done", "ready", "reply", "restart", "thread")
+    __slots__ = ("done", "ended", "ready", "reply", "restart", "thread")
 
     def __init__(self, reply: HeldReply, ready: Callable[[], bool]) -> None:
         self.reply = reply
         self.ready = ready
         self.thread = 0
         self.done = False
+        self.ended = Lock()
+        """Held until the thread has let go of everything."""
+        self.ended.acquire()
         self.restart = False
         """The caller gets ERESTARTSYS whether or not a signal waits for it."""
 
@@ -50,13 +58,15 @@ class _Hold:
 class Holds:
     """The held replies of one container. `_lock` protects `_holds` and `_watching`."""
 
-    __slots__ = ("_credentials", "_enter_thread", "_holds", "_lock", "_watching")
+    __slots__ = ("_credentials", "_enter_thread", "_holds", "_last_death", "_lock", "_watching")
 
     def __init__(self, credentials: CredentialCache, enter_thread: Callable[[], None]) -> None:
         self._credentials = credentials
         self._enter_thread = enter_thread
         self._lock = Lock()
         self._holds: set[_Hold] = set()
+        self._last_death = -RECENTLY
+        """When a wait without a caller ended last, time.monotonic(); single stores and loads."""
         self._watching = False
 
     def blocking(
@@ -89,6 +99,23 @@ class Holds:
             for hold in self._holds:
                 hold.restart = True
 
+    def end_dead(self) -> bool:
+        """End the waits whose callers were killed. Returns whether there are such, or were a moment ago: what the caller of this met
+        may then be one of them, and has to be looked at again."""
+        with self._lock:
+            if not self._holds and time.monotonic() - self._last_death > RECENTLY:
+                return False
+            dead = [hold for hold in self._holds if not hold.reply.waiting() and not hold.done]  # in this order: a reply ends `waiting`, too
+        for hold in dead:
+            while not hold.ended.acquire(timeout=0.001):
+                self._interrupt(hold)
+        return time.monotonic() - self._last_death <= RECENTLY
+
+    def _interrupt(self, hold: _Hold) -> None:
+        with self._lock:  # a thread that is still in the set has not ended
+            if hold.thread and hold in self._holds:
+                signals.thread_kill(hold.thread, signals.SIGUSR1)
+
     def _wait(self, hold: _Hold, creds: Credentials, call: Callable[[], int], deliver: Deliver, fd: int) -> None:
         reply = hold.reply
         try:
@@ -98,6 +125,8 @@ class Holds:
             result = -errno.EINTR
             while result == -errno.EINTR and reply.waiting():
                 result = -ERESTARTSYS if hold.restart or reply.signalled() else call()
+            if not reply.waiting():
+                self._last_death = time.monotonic()
             hold.done = True
             deliver(reply, result, fd)
         except OSError as e:
@@ -110,6 +139,7 @@ class Holds:
             hold.done = True
             with self._lock:
                 self._holds.discard(hold)
+            hold.ended.release()
 
     def _watch(self) -> None:
         while True:
@@ -121,6 +151,4 @@ class Holds:
                 held = list(self._holds)
             for hold in held:
                 if hold.thread and not hold.done and (not hold.reply.waiting() or hold.restart or hold.reply.signalled() or hold.ready()):
-                    with self._lock:  # a thread that is still in the set has not ended
-                        if hold in self._holds:
-                            signals.thread_kill(hold.thread, signals.SIGUSR1)
+                    self._interrupt(hold)

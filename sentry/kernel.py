@@ -10,6 +10,7 @@ import os
 import sys
 
 from sentry.devices import DEFAULT
+from sentry.platform._native import lib
 from sentry.platform.confine import where
 from sentry.platform.text import printable
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sentry.creds import CredentialCache
     from sentry.devices import Rule
     from sentry.holds import Holds
+    from sentry.task import Watch
     from sentry.unix_sockets import UnixSockets
     from sentry.vfs.proc import Proc
     from sentry.vfs.procview import ProcView
@@ -45,12 +47,14 @@ class Kernel:
         "log",
         "missing",
         "network",
+        "outside",
         "proc",
         "procfd",
         "profile",
         "root",
         "unix",
         "view",
+        "watch",
     )
 
     def __init__(
@@ -88,14 +92,22 @@ class Kernel:
         self.log = log
         self.debug = debug
         # changed while running, each by single dict or attribute operations
+        self.outside: frozenset[int] = frozenset()
+        """Mounts of the host (stx_mnt_id) with a file on them that a process of the container was given as a descriptor."""
         self.chrooted = False
         """Whether any task may have a root directory of its own. Never false again."""
         self.counts: dict[int, int] = {}
         """Mediated calls by number (-1: numbers that are no call's), but for those that a native loop answers: Dispatcher.mediated()."""
         self.missing: set[bytes] | None = None
         """Absolute paths that were opened and do not exist, where the report wants them: `pysc do` knows what the host has there."""
+        self.watch: Watch | None = None
+        """What tells traces of held calls; None while nobody traces."""
         self.denials: dict[tuple[str, str], int] = {}
         """(what kind of operation, on what) -> how often it was denied."""
+
+    def is_outside(self, fd: int) -> bool:
+        """Whether `fd` lies on a mount of the host's, and so was reached by a descriptor that the container was given."""
+        return bool(self.outside) and lib.fd_mount(fd) in self.outside
 
     def denied(self, kind: str, what: str) -> None:
         """Remember that an operation was refused, for the report at the end of a run."""

@@ -86,6 +86,7 @@ CALLS: Calls = {
     # sys_stat, sys_misc
     "statfs": None,
     "faccessat2": None,
+    "name_to_handle_at": None,
     "inotify_add_watch": None,
     # sys_socket, and the control socket
     "bind": None,

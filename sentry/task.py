@@ -16,10 +16,20 @@ from sentry.platform._native import ffi, lib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, Protocol
 
     from sentry.creds import Credentials, Ids
     from sentry.kernel import Kernel
+
+
+if TYPE_CHECKING:
+
+    class Watch(Protocol):
+        """What wants to know of replies that are detached: sentry/trace.py."""
+
+        def held(self, task: Task) -> None: ...
+
+        def resumed(self, listener: int, ident: int, result: int) -> None: ...
 
 
 class Fd:
@@ -211,6 +221,8 @@ class Task:
 
     def hold(self) -> HeldReply:
         """Detach the reply from this call; the handler then returns HELD and answers from another thread."""
+        if self.kernel.watch is not None:
+            self.kernel.watch.held(self)
         return HeldReply(self.listener, self.id, self.tid, self.kernel)
 
 
@@ -272,11 +284,20 @@ class HeldReply:
 
     def send(self, value: int) -> None:
         lib.notif_send(self.listener, self.id, value, 0, 0)
+        self._tell(value)
 
     def fail(self, error: int) -> None:
         """Answer errno `error`; ERESTARTSYS makes the kernel restart the call or return EINTR, by SA_RESTART."""
         lib.notif_send(self.listener, self.id, 0, -error, 0)
+        self._tell(-error)
 
     def inject(self, fd: int, cloexec: bool) -> int:
         """Answer with descriptor `fd`, which is closed before the caller goes on. Returns the number in the caller or -errno."""
-        return lib.notif_addfd(self.listener, self.id, self.tid, fd, cloexec)
+        number = lib.notif_addfd(self.listener, self.id, self.tid, fd, cloexec)
+        if number >= 0:
+            self._tell(number)
+        return number
+
+    def _tell(self, result: int) -> None:
+        if self.kernel.watch is not None:
+            self.kernel.watch.resumed(self.listener, self.id, result)

@@ -114,6 +114,8 @@ class Tracer(Dispatcher):
 
     __slots__ = ("_given", "_held", "_idle", "_interrupted", "_mark", "_near", "_pages", "_requests", "_steps", "_task", "_thread")
 
+    traceable = False
+
     def __init__(
         self, kernel: Kernel, handlers: dict[int, Handler], denied: dict[int, int], names: dict[int, str], selffd: int
     ) -> None:

@@ -209,7 +209,39 @@ def pause_root(directory: Path) -> Path:
     return directory
 
 
-class Docker:
+class Engine:
+    """An engine that is called as `docker` is. Containers of its tests have no network, and the image busybox, unless they say so."""
+
+    def argv(self, *words: object) -> list[str]:
+        """A command line of it."""
+        raise NotImplementedError
+
+    def __call__(self, *words: object, check: bool = False, input: str = "") -> Done:
+        return run(self.argv(*words), check=check, input=input)
+
+    def run(self, *words: object, options: tuple[object, ...] = (), input: str = "") -> Done:
+        """`run --rm`."""
+        return self("run", "--rm", "--network", "none", *options, "busybox", *words, input=input)
+
+    def start(self, name: str, *words: object, options: tuple[object, ...] = ()) -> None:
+        """`run --detach`."""
+        self("run", "--detach", "--network", "none", "--name", name, *options, "busybox", *words, check=True)
+
+    def state(self, name: str) -> dict[str, object]:
+        """What `inspect` says of it."""
+        found = json.loads(self("inspect", name, check=True).out)[0]["State"]
+        assert isinstance(found, dict)
+        return found
+
+    def clear(self) -> None:
+        """Remove all containers and their volumes."""
+        left = self("ps", "--all", "--quiet").out.split()
+        if left:
+            self("rm", "--force", "--volumes", *left)
+        settle()
+
+
+class Docker(Engine):
     """dockerd on a containerd of ours, and `docker` for it."""
 
     def __init__(self, containerd: Containerd, directory: Path, *options: str) -> None:
@@ -241,14 +273,11 @@ class Docker:
             line[1:1] = ["--runtime", self.runtime]
         return [self._client, "--host", self.host, *line]
 
-    def __call__(self, *words: object, check: bool = False, input: str = "") -> Done:
-        return run(self.argv(*words), check=check, input=input)
-
     def stop(self) -> None:
         self.daemon.stop()
 
 
-class Podman:
+class Podman(Engine):
     """podman with directories of its own, and pysc as its runtime; no daemon."""
 
     def __init__(self, directory: Path, rootfs: Path) -> None:
@@ -278,8 +307,11 @@ class Podman:
         reaper = [sys.executable, "-IS", str(Path(__file__).with_name("reaper.py"))]
         return [*enter(self._holder), "env", *conf, *reaper, "podman", *map(str, words)]
 
-    def __call__(self, *words: object, check: bool = False, input: str = "") -> Done:
-        return run(self.argv(*words), check=check, input=input)
+    def clear(self) -> None:
+        """Of pods, too."""
+        self("pod", "rm", "--all", "--force", "--time", 0)
+        self("rm", "--all", "--force", "--volumes", "--time", 0)
+        settle()
 
     def stop(self) -> None:
         self._holder.crash()

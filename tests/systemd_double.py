@@ -56,9 +56,10 @@ def main(log: str, fail: str) -> None:
             for job, result in (("/job/6", "failed"), ("/job/7", "failed" if fail == "job" else "done")):
                 connection.send(new_signal(address, "JobRemoved", "uoss", (7, job, unit, result)))
         elif member == "GetUnit":
-            connection.send(new_method_return(message, "o", ("/unit/1",)))
+            connection.send(new_method_return(message, "o", (f"/unit/{list(groups).index(message.body[0])}",)))
         elif member == "Get":
-            connection.send(new_method_return(message, "v", (("s", next(reversed(groups.values()))),)))
+            number = int(message.header.fields[HeaderFields.path].rpartition("/")[2])
+            connection.send(new_method_return(message, "v", (("s", list(groups.values())[number]),)))
         elif member == "StopUnit" and message.body[0] not in groups:
             connection.send(new_error(message, "org.freedesktop.systemd1.NoSuchUnit", "s", ("not loaded",)))
         elif member == "StopUnit":

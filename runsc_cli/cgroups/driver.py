@@ -5,7 +5,7 @@
     cgroup.create()                               make them and write the limits
     leaf.enter(program, cgroup.paths.values())    the workload's first process moves in
 
-The leaf holds the workload alone. Sentry and gofer stay in the caller's cgroup, so their memory and time are not the
+The leaf holds the workload alone. Sentry and gofer are in one beside it (beside.py), so their memory and time are not the
 container's; nor do its device rules reach what the sentry opens for it. The parents of a leaf are made as needed and, as runc
 leaves them, stay: other containers share them.
 """
@@ -61,14 +61,14 @@ class Cgroup:
                 try:
                     self._make(name, path)
                 except OSError as e:
-                    if e.errno not in _DENIED or self._asked or not self._is_rootless():
+                    if e.errno not in _DENIED or self._asked or not self.rootless():
                         raise HostError("make cgroup", e.filename or path, e) from None
-                    self._unmake(made)
+                    self.unmake(made)
                     del self.paths[name]
             for step in self._steps:
                 self._execute(step)
         except BaseException:
-            self._unmake()
+            self.unmake()
             raise
 
     def _execute(self, step: Step) -> None:
@@ -82,10 +82,10 @@ class Cgroup:
             step.execute(self.paths[step.hierarchy])
         except Refused as e:
             # In a user namespace nobody may set device rules, nor make device nodes, whatever the rules are.
-            if not (device_rule and e.errno in _DENIED and (self._is_rootless() or in_user_namespace())):
+            if not (device_rule and e.errno in _DENIED and (self.rootless() or in_user_namespace())):
                 raise
 
-    def _is_rootless(self) -> bool:
+    def rootless(self) -> bool:
         """--rootless; auto, as in runc: not to be root, or only in a user namespace."""
         return os.geteuid() != 0 or in_user_namespace() if self._rootless is None else self._rootless
 
@@ -143,7 +143,8 @@ class Cgroup:
                 why += f": {refused[controller]}"
             raise SpecError(step.field, why)
 
-    def _unmake(self, start: int = 0) -> None:
+    def unmake(self, start: int = 0) -> None:
+        """Take back what create() has made, where nobody uses it."""
         for path in reversed(self._made[start:]):
             try:
                 os.rmdir(path)

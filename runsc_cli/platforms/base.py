@@ -4,7 +4,7 @@ runsc_cli/container.py and verbs/exec.py make containers and processes; at the p
 is it looked at which one it is. What a platform keeps between commands is in state.json.
 
                       notify                                    namespace
-    begin             fork the sentry                           -
+    begin             fork the sentry, beside the leaf          -
     describe          profile, whose network                    whose network
     spaces            a user and a time namespace always        what config.json says
     filesystem        procfs and tmpfs, a generated /sys        as config.json says
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from gofer.mounts import Mount
     from gofer.tree import Plan
     from runsc_cli.container import Creation
+    from runsc_cli.context import Context
     from runsc_cli.enter import Spaces
     from runsc_cli.mount_options import MountOptions
     from runsc_cli.oci.model import Mount as SpecMount
     from runsc_cli.oci.model import Spec
+    from runsc_cli.platforms.placement import Placement
     from runsc_cli.stage.program import Program, Stage
     from runsc_cli.state import Container
 
@@ -43,6 +45,9 @@ class Guard:
     def append(self, p: Program) -> None:
         """Nothing; but stop, so that what has been done until now can be looked at."""
         p.call("getpid", answer=True)
+
+    def sent(self, stage: Stage) -> None:
+        """The stage has been sent its program, and has not answered."""
 
     def take(self, stage: Stage, results: list[int]) -> None:
         """The stage waits where it stopped; `results` are those of the program."""
@@ -63,6 +68,11 @@ class Platform:
 
     def __init__(self, creation: Creation) -> None:
         self.creation = creation
+
+    @staticmethod
+    def placement(_context: Context, _id: str, _path: Callable[[], str]) -> Placement | None:
+        """Where processes of ours live, if there are any. `_path`: linux.cgroupsPath of a config that is not checked yet. Raises PyscError."""
+        return None
 
     def describe(self, spec: Spec, *, view: bool) -> None:
         """Fill in what the state says of the platform. `view`: of a `do`. Raises PyscError."""
@@ -102,6 +112,9 @@ class Platform:
 
     def abort(self) -> None:
         """End what has been started."""
+
+    def done(self) -> None:
+        """The first process has ended, and nothing more will be asked."""
 
     def complaint(self) -> str:
         """Why a process of ours has ended early, where that is known."""

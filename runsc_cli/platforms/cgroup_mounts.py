@@ -1,4 +1,4 @@
-"""A mount of type cgroup or cgroup2 in a trusted container: its own cgroups and nothing above them, config-linux.md, cgroups(7).
+"""A mount of type cgroup or cgroup2: the container's own cgroups and nothing above them, config-linux.md, cgroups(7).
 
 They are bind mounts of the container's leaves, which is what a mount in a cgroup namespace would show. Version 1 and mixed hosts have a
 directory for each hierarchy, named as on the host, and a link for each controller that shares one (cpu -> cpu,cpuacct).
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 
-from gofer.mounts import Mount, new_filesystem
+from gofer.mounts import Mount, MountError, new_filesystem
 from runsc_cli.cgroups.hierarchy import UNIFIED
+from runsc_cli.errors import SpecError
 from runsc_cli.mount_plan import detached
-from sentry.abi import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
+from sentry.abi import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,21 @@ def plan(mount: SpecMount, options: MountOptions, cgroup: Cgroup | None, warn: C
             os.symlink(os.path.basename(cgroup.mount_points[name]), name, dir_fd=top)
     attrs = options.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     return [Mount("cgroup", mount.target, fd=top, attr_set=attrs, propagation=options.propagation), *made.values()]
+
+
+def read_only(mount: SpecMount, options: MountOptions, cgroup: Cgroup, warn: Callable[[str], None], field: str) -> list[Mount]:
+    """The same for a sandbox, which may only read them; none where that cannot be mounted, for an ordinary user, and it is said why.
+
+    What is in them is about the container alone: the process ids in them are those of the reader's pid namespace.
+    """
+    try:
+        mounts = plan(mount, options, cgroup, warn, field)
+    except (MountError, SpecError) as error:
+        warn(f"{mount.target!r} is left empty: {error}")
+        return []
+    for made in mounts:
+        made.attr_set |= MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    return mounts
 
 
 def _bind(path: str, destination: str, options: MountOptions, warn: Callable[[str], None], field: str) -> Mount:

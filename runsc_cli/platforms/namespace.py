@@ -12,8 +12,9 @@ import os
 from runsc_cli.errors import PyscError
 from runsc_cli.platforms.base import Platform, built
 from runsc_cli.platforms.choice import NAMESPACE
+from runsc_cli.process import Process
 from sentry.abi import CLONE_NEWNET
-from sentry.platform import wire
+from sentry.platform import signals, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from gofer.mounts import Mount
     from gofer.tree import Plan
+    from runsc_cli.container import Creation
     from runsc_cli.enter import Spaces
     from runsc_cli.mount_options import MountOptions
     from runsc_cli.oci.model import Mount as SpecMount
@@ -30,15 +32,26 @@ if TYPE_CHECKING:
 class Namespace(Platform):
     """What a trusted container needs beside its stage: next to nothing."""
 
-    __slots__ = ()
+    __slots__ = ("_tree",)
 
     name = NAMESPACE
     stage_types = ("proc", "mqueue", "sysfs")
     trusted = True
 
+    def __init__(self, creation: Creation) -> None:
+        super().__init__(creation)
+        self._tree = -1
+        """Who has built the tree, and stays to hold an overlay in memory."""
+
     def describe(self, spec: Spec, *, view: bool) -> None:
         if self.creation.context.options["profile"]:
             raise PyscError("--profile is for the platform notify: the platform namespace mediates nothing")
+        for option in ("strace", "strace_syscalls", "inject"):
+            if self.creation.context.options[option] not in ("", "false", []):
+                name = option.replace("_", "-")
+                raise PyscError(f"--{name} is for the platform notify: the platform namespace mediates nothing; use strace(1)")
+        if self.creation.context.options["kernel_release"]:
+            raise PyscError("--kernel-release is for the platform notify: on the platform namespace the kernel itself answers uname(2)")
 
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.enter import Spaces  # not for `exec`, here as below
@@ -71,11 +84,24 @@ class Namespace(Platform):
         plan.nodes = plan.userns < 0
         plan.own_dev = not any(mount.destination.rstrip("/") == "/dev" and mount.type == "bind" for mount in plan.mounts)
         ours, theirs = wire.pair()
-        pid = daemon("pysc-tree", [theirs.fileno(), *plan.fds()], lambda: builder.run(theirs, plan))
+        init, state = self.creation.init_pidfd, self.creation.container.state
+        self._tree = daemon("pysc-tree", [theirs.fileno(), init, *plan.fds()], lambda: builder.run(theirs, plan, init))
         theirs.close()
+        held = -1
         try:
-            _, fds = built(ours, meanwhile, "the process that builds the mount tree was killed")
+            answer, fds = built(ours, meanwhile, "the process that builds the mount tree was killed")
+            held = answer["upper"]
         finally:
             ours.close()  # which ends it, if it still waits
-            os.waitpid(pid, 0)
+            if held < 0:
+                os.waitpid(self._tree, 0)
+                self._tree = -1
+        if held >= 0:
+            state.overlay["fd"] = held
+            state.gofer = Process.of(self._tree)
         return fds[0], os.dup(plan.mntns)
+
+    def abort(self) -> None:
+        if self._tree > 0:
+            os.kill(self._tree, signals.SIGKILL)
+            os.waitpid(self._tree, 0)

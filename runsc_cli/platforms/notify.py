@@ -7,6 +7,7 @@ which the container begins at zero: start times in /proc/PID/stat then agree wit
 from __future__ import annotations
 
 import os
+from stat import S_ISREG
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from gofer import server
@@ -16,13 +17,15 @@ from runsc_cli.cgroups import devices
 from runsc_cli.control import SOCKET, ask
 from runsc_cli.daemon import daemon
 from runsc_cli.enter import Spaces
-from runsc_cli.errors import PyscError, SpecError
+from runsc_cli.errors import HostError, PyscError, SpecError
 from runsc_cli.platforms.base import Guard, Platform, built
 from runsc_cli.platforms.choice import NOTIFY
+from runsc_cli.platforms.placement import placement
 from runsc_cli.process import Process
 from sentry.abi import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWTIME, O_PATH
 from sentry.devices import READ, WRITE, Rule
 from sentry.platform import signals, wire
+from sentry.platform._native import lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +35,14 @@ if TYPE_CHECKING:
     from gofer.mounts import Mount
     from gofer.tree import Plan
     from runsc_cli.container import Creation
+    from runsc_cli.context import Context
     from runsc_cli.mount_options import MountOptions
     from runsc_cli.oci.model import Mount as SpecMount
     from runsc_cli.oci.model import Spec
+    from runsc_cli.platforms.placement import Placement
     from runsc_cli.stage.program import Program, Result, Stage
     from runsc_cli.state import Container
+    from runsc_cli.trace.start import Tracing
 
 _SHOWN = ("memory", "cpu", "cpuacct", "cpuset", "")
 """The hierarchies, version 2's last, by which /proc tells the container what it has."""
@@ -46,12 +52,13 @@ _PATIENCE = 60
 
 _MEMORY_OF_AN_INODE = 16384
 _FEWEST_INODES = 1024
+_LONGEST_RELEASE = 64
 
 
 class Notify(Platform):
     """The sentry, the gofer, and the filter of the first process."""
 
-    __slots__ = ("_born", "_gofer_pid", "_sentry_pid", "_sentry_sock")
+    __slots__ = ("_born", "_gofer_pid", "_sentry_pid", "_sentry_sock", "_tracing")
 
     name = NOTIFY
 
@@ -60,7 +67,13 @@ class Notify(Platform):
         self._born: int | None = 0
         """The second of CLOCK_BOOTTIME at which the container's clocks begin; None: a namespace that it joins says so."""
         self._gofer_pid = -1
-        self._sentry_pid, self._sentry_sock = self._fork_sentry()
+        self._tracing: Tracing | None = None
+        born = creation.placement.make(creation.container) if creation.placement is not None else None
+        try:
+            self._sentry_pid, self._sentry_sock = self._fork_sentry()
+        finally:
+            if born is not None:
+                born()
 
     def _fork_sentry(self) -> tuple[int, wire.Socket]:
         ours, theirs = wire.pair()
@@ -72,16 +85,44 @@ class Notify(Platform):
 
             boot.run(theirs)
 
-        pid = daemon("pysc-sentry", [theirs.fileno(), *([2] if debug else [])], work)
+        pid = self._daemon("pysc-sentry", theirs, [2] if debug else [], work)
         theirs.close()
         return pid, ours
 
+    def _daemon(self, name: str, sock: wire.Socket, keep: list[int], work: Callable[[], None]) -> int:
+        """A process of ours in its place. `sock`: its own, by which it says what is wrong with that."""
+        placement = self.creation.placement
+        beside = placement.beside if placement is not None else None
+        if beside is None:
+            return daemon(name, [sock.fileno(), *keep], work)
+
+        def enter() -> None:
+            try:
+                beside.enter()
+            except HostError as error:
+                wire.send(sock, {"error": error.message})
+                return
+            work()
+
+        return daemon(name, [sock.fileno(), *keep], enter, beside.fork)
+
+    @staticmethod
+    def placement(context: Context, id: str, path: Callable[[], str]) -> Placement | None:
+        return placement(context, id, path)
+
     def describe(self, spec: Spec, *, view: bool) -> None:
         options, state = self.creation.context.options, self.creation.container.state
+        if not options["directfs"]:
+            raise PyscError("--directfs=false: files by way of the gofer alone are not there: the sentry has them directly; leave it out")
         state.sentry = Process.of(self._sentry_pid)
-        if state.network == "host" and _is_our_network(spec):
-            state.network = "shared"
         state.profile = options["profile"] or "standard"
+        if options["strace"] or options["strace_syscalls"] or options["inject"]:
+            from runsc_cli.trace.start import Tracing
+
+            self._tracing = Tracing(options, state)
+        state.kernel_release = _release(options["kernel_release"])
+        if state.kernel_release:
+            state.notified = sorted({*state.notified, "uname"})
 
     def spaces(self, spec: Spec) -> Spaces:
         from runsc_cli.oci.mappings import user_namespace_mappings
@@ -100,6 +141,13 @@ class Notify(Platform):
     def filesystem(self, mount: SpecMount, options: MountOptions, made: int, field: str) -> list[Mount]:
         from runsc_cli import mount_plan
 
+        cgroup = self.creation.cgroup
+        if mount.type in ("cgroup", "cgroup2") and cgroup is not None and cgroup.paths:
+            from runsc_cli.platforms import cgroup_mounts
+
+            own = cgroup_mounts.read_only(mount, options, cgroup, self.creation.warn, field)
+            if own:
+                return own
         kind = "tmpfs" if mount.type in ("cgroup", "cgroup2", "sysfs") else mount.type
         if kind not in ("tmpfs", "devpts", *self.stage_types):
             raise SpecError(f"{field}.type", f"{mount.type!r} cannot be mounted in a sandbox; use bind or tmpfs")
@@ -115,28 +163,44 @@ class Notify(Platform):
         init = self.creation.init
         spaces = {kind: os.open(f"/proc/{init}/ns/{namespaces.FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("network", "ipc", "uts")}
         spaces["user"] = os.dup(plan.userns)
+        state = self.creation.container.state
+        if state.network == "host" and namespaces.is_ours(os.fstat(spaces["network"]), "network"):
+            state.network = "shared"
         procfd = _own_procfs()
+        for name, path in self.creation.cgroup.paths.items() if self.creation.cgroup else ():
+            if name in _SHOWN:
+                plan.cgroups[name] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         gofer_sock, root, made = self._fork_gofer(plan, procfd, meanwhile)
-        return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, view)
+        return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, plan.cgroups, view)
 
     def _fork_gofer(self, plan: Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
         """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
         ours, theirs = wire.pair()
         init = self.creation.init_pidfd
-        keep = [theirs.fileno(), procfd, init, *plan.fds()]
+        keep = [procfd, init, *plan.fds()]
         debug = bool(self.creation.context.options["debug"])
         if debug:
             keep.append(2)
-        self._gofer_pid = daemon("pysc-gofer", keep, lambda: server.run(theirs, plan, init, procfd, debug=debug))
+        self._gofer_pid = self._daemon("pysc-gofer", theirs, keep, lambda: server.run(theirs, plan, init, procfd, debug=debug))
         theirs.close()
         self.creation.container.state.gofer = Process.of(self._gofer_pid)
         answer, fds = built(ours, meanwhile, "the gofer ended while it built the mount tree; --debug shows why")
+        if answer["upper"] >= 0:
+            self.creation.container.state.overlay["fd"] = answer["upper"]
         if answer["no_fuse"]:
             self.creation.warn(f"no FUSE here ({answer['no_fuse']}): generated files in /proc are snapshots of the moment of open")
         return ours, fds[0], fds[1:]
 
     def _boot_sentry(
-        self, spec: Spec, spaces: dict[str, int], procfd: int, gofer: wire.Socket, root: int, made: list[int], record_missing: bool
+        self,
+        spec: Spec,
+        spaces: dict[str, int],
+        procfd: int,
+        gofer: wire.Socket,
+        root: int,
+        made: list[int],
+        cgroups: dict[str, int],
+        record_missing: bool,
     ) -> int:
         """Returns the mount namespace."""
         creation = self.creation
@@ -154,11 +218,10 @@ class Notify(Platform):
         }
         given.update({namespaces.FILES[kind]: fd for kind, fd in spaces.items()})
         given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
-        for name, path in creation.cgroup.paths.items() if creation.cgroup else ():
-            if name in _SHOWN:
-                given[f"cgroup:{name}"] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        given.update({f"cgroup:{name}": fd for name, fd in cgroups.items()})
         if creation.context.options["debug"]:
             given["log"] = 2
+        tracing = self._tracing.describe(given, spec) if self._tracing is not None else {}
         caps, resources, state = spec.process.capabilities, spec.linux.resources, creation.container.state
         message = {
             "fds": list(given),
@@ -168,18 +231,21 @@ class Notify(Platform):
             "own_netns": state.network != "shared",
             "debug": creation.context.options["debug"],
             "record_missing": record_missing,
+            "outside": _outside(),
             "no_new_privs": spec.process.no_new_privileges,
             "born": _boottime_of(self.creation.init) if self._born is None else self._born,
             "bounding": mask(caps.bounding) if caps else 0,
             "devices": [rule.plain() for rule in (*_terminals(), *devices.rules(resources.devices if resources else ()))],
             "init": creation.init,
+            **tracing,
+            "release": state.kernel_release,
         }
         try:
             wire.send(self._sentry_sock, message, list(given.values()))
         except wire.Closed:
             raise PyscError("the sentry ended while it started; --debug shows why") from None
         for name, fd in given.items():
-            if name not in ("init", "gofer", "control", "root", "mnt", "log"):
+            if name not in ("init", "gofer", "control", "root", "mnt", "log") and fd not in cgroups.values():  # those are the plan's
                 os.close(fd)
         gofer.close()
         control.close()
@@ -203,8 +269,8 @@ class Notify(Platform):
 
     @staticmethod
     def guard_more(container: Container) -> Guard:
-        def attach(listener: int) -> None:
-            ask(container, {"op": "attach"}, [listener])
+        def attach(listener: int, stage: int) -> None:
+            ask(container, {"op": "attach", "pid": stage, "outside": _outside()}, [listener])
 
         return _Filter(container, attach)
 
@@ -212,9 +278,9 @@ class Notify(Platform):
     def let_freeze(container: Container) -> None:
         ask(container, {"op": "restart"})
 
-    def _attach(self, listener: int) -> None:
+    def _attach(self, listener: int, stage: int) -> None:
         self._expect_ok()  # that it has booted
-        wire.send(self._sentry_sock, {"op": "attach"}, [listener])
+        wire.send(self._sentry_sock, {"op": "attach", "pid": stage}, [listener])
         self._expect_ok("attach to the sentry")
 
     def settle(self) -> None:
@@ -240,6 +306,11 @@ class Notify(Platform):
                     os.waitpid(pid, 0)
                 except (ProcessLookupError, ChildProcessError):
                     continue
+
+    def done(self) -> None:
+        self._sentry_sock.close()
+        if self._tracing is not None:
+            self._tracing.finish()
 
     def complaint(self) -> str:
         """What the sentry has said before it ended: with it the gofer and the stage end, and we may hear of those first."""
@@ -268,10 +339,11 @@ class Notify(Platform):
 class _Filter(Guard):
     """The sandbox's filter, whose listener goes to the sentry."""
 
-    __slots__ = ("_attach", "_container", "_listener")
+    __slots__ = ("_attach", "_attached", "_container", "_listener")
 
-    def __init__(self, container: Container, attach: Callable[[int], None]) -> None:
+    def __init__(self, container: Container, attach: Callable[[int, int], None]) -> None:
         self._attach = attach
+        self._attached = False
         self._container = container
         self._listener: Result | None = None
 
@@ -279,15 +351,36 @@ class _Filter(Guard):
         from sentry.platform.filter_cache import program
 
         state = self._container.state
-        self._listener = launch.filter_and_listener(p, program(state.profile, state.network, os.path.dirname(self._container.dir)))
+        made = program(state.profile, state.network, os.path.dirname(self._container.dir), state.notified)
+        self._listener = launch.filter_and_listener(p, made)
+
+    def sent(self, stage: Stage) -> None:
+        if self._container.state.notified:
+            from runsc_cli.trace.start import find_listener
+
+            listener = find_listener(stage)
+            if listener >= 0:
+                self._give(stage, listener)
 
     def take(self, stage: Stage, results: list[int]) -> None:
         assert self._listener is not None
-        listener = launch.give_listener(stage, results[self._listener.index])
+        if not self._attached:
+            self._give(stage, launch.give_listener(stage, results[self._listener.index]))
+
+    def _give(self, stage: Stage, listener: int) -> None:
+        self._attached = True
         try:
-            self._attach(listener)
+            self._attach(listener, stage.pid)
         finally:
             os.close(listener)
+
+
+def _release(text: str) -> str:
+    """The value of --kernel-release, which has to fit into struct utsname and into a line of /proc. Raises PyscError."""
+    if len(text) > _LONGEST_RELEASE or not (text.isascii() and text.isprintable()) or " " in text:
+        wanted = f"at most {_LONGEST_RELEASE} printable characters without a space, like 6.1.0-pysc"
+        raise PyscError(f"--kernel-release {text!r}: it has to be {wanted}")
+    return text
 
 
 def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
@@ -299,6 +392,11 @@ def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     limit = spec.linux.resources.memory.limit if spec.linux.resources and spec.linux.resources.memory else None
     if not limit or limit < 0 or any(option.startswith("nr_inodes=") for option in data):
         return ()
+    return inodes(limit)
+
+
+def inodes(limit: int) -> tuple[str, ...]:
+    """The option of a tmpfs under a memory limit, in bytes."""
     return (f"nr_inodes={max(_FEWEST_INODES, limit // _MEMORY_OF_AN_INODE)}",)
 
 
@@ -308,16 +406,24 @@ def _boottime_of(pid: int) -> int:
     return -next((int(row[1]) for row in rows if row[0] == "boottime"), 0)
 
 
-def _is_our_network(spec: Spec) -> bool:
-    """The container's network namespace is that in which we are."""
-    namespace = spec.linux.namespace("network")
-    return namespace is None or bool(namespace.path and namespaces.is_ours_at(namespace.path, "network"))
-
-
 def _terminals() -> list[Rule]:
     """Device rules for our own terminals: the workload has them as stdio, and may name them /dev/stderr."""
     nodes = {os.fstat(fd).st_rdev for fd in range(3) if os.isatty(fd)}
     return [Rule(True, "c", os.major(node), os.minor(node), READ | WRITE) for node in nodes]
+
+
+def _outside() -> list[int]:
+    """The mounts, stx_mnt_id, of the regular files among the descriptors that the workload is given: stdio, and those that follow it."""
+    found = set()
+    fd = 0
+    try:
+        while os.get_inheritable(fd):  # our own ones are not
+            if S_ISREG(os.fstat(fd).st_mode):
+                found.add(int(lib.fd_mount(fd)))
+            fd += 1
+    except OSError:  # the first that is not open
+        pass
+    return sorted(found)
 
 
 def _own_procfs() -> int:

@@ -12,9 +12,10 @@ import os
 
 from runsc_cli import launch
 from runsc_cli.control import ask
+from runsc_cli.errors import PyscError
 from runsc_cli.platforms.base import Guard
 from runsc_cli.platforms.choice import PTRACE
-from runsc_cli.platforms.notify import Notify
+from runsc_cli.platforms.notify import Notify, _outside
 from sentry.abi import PR_SET_DUMPABLE
 from sentry.platform import wire
 
@@ -22,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runsc_cli.oci.model import Spec
     from runsc_cli.stage.program import Program, Stage
     from runsc_cli.state import Container
 
@@ -33,19 +35,26 @@ class Ptrace(Notify):
 
     name = PTRACE
 
+    def describe(self, spec: Spec, *, view: bool) -> None:
+        options = self.creation.context.options
+        for name in ("strace", "strace_syscalls", "inject"):
+            if options[name]:
+                raise PyscError(f"--{name.replace('_', '-')} is for the platform notify: choose that")
+        super().describe(spec, view=view)
+
     def guard(self) -> Guard:
         return _Seized(self.creation.container, self._trace)
 
     @staticmethod
     def guard_more(container: Container) -> Guard:
         def attach(pid: int) -> None:
-            ask(container, {"op": "trace", "pid": pid})
+            ask(container, {"op": "seize", "pid": pid, "outside": _outside()})
 
         return _Seized(container, attach)
 
     def _trace(self, pid: int) -> None:
         self._expect_ok()  # that it has booted
-        wire.send(self._sentry_sock, {"op": "trace", "pid": pid})
+        wire.send(self._sentry_sock, {"op": "seize", "pid": pid})
         self._expect_ok("attach to the sentry")
 
 
@@ -62,7 +71,8 @@ class _Seized(Guard):
         from sentry.platform.filter_cache import program
 
         state = self._container.state
-        launch.filter_without_listener(p, program(state.profile, state.network, os.path.dirname(self._container.dir), traced=True))
+        made = program(state.profile, state.network, os.path.dirname(self._container.dir), state.notified, traced=True)
+        launch.filter_without_listener(p, made)
         p.call("prctl", PR_SET_DUMPABLE, 1, answer=True)
         p.call("prctl", PR_SET_DUMPABLE, 0)
 

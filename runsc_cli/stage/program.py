@@ -192,10 +192,11 @@ class Stage:
     It holds stdio, the `preserve_fds` descriptors that follow, as we were given them, and the socket.
     """
 
-    __slots__ = ("_fds_sent", "_program", "pid", "socket")
+    __slots__ = ("_fds_sent", "_program", "number", "pid", "socket")
 
     def __init__(self, stdio: Sequence[int] = (0, 1, 2), preserve_fds: int = 0) -> None:
-        number = 3 + preserve_fds
+        number = self.number = 3 + preserve_fds
+        """Of its end of the socket. What is above it comes from us."""
         ours, theirs = pair()
         exe = _sealed_copy(above=number)
         try:

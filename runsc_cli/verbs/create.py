@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 def run(options: Options, args: list[str], context: Context) -> int:
     from runsc_cli.container import hand_over_console
 
+    if context.options["strace"] or context.options["strace_syscalls"]:
+        from runsc_cli.trace.start import background
+
+        background(context.options)
     creation = create(context, options, args[0])
     try:
         hand_over_console(creation, options)

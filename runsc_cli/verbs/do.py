@@ -37,6 +37,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         master = creation.console_master
         status = supervise(creation.init, master if master >= 0 else None, signals)
     report = creation.platform.report()
+    creation.platform.done()
     with container.lock():
         destroy(container, creation.warn)
     if context.options["debug"]:

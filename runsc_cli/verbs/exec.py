@@ -152,6 +152,7 @@ class Execution:
         if master is not None:
             console = stage.take_fd(stage.answer()[master.index])
             stage.proceed()
+        guard.sent(stage)
         results = stage.answer()
         cwd.check(results)
         guard.take(stage, results)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 def run(options: Options, args: list[str], context: Context) -> int:
     from runsc_cli.supervise import Signals, supervise
 
+    if options["detach"] and (context.options["strace"] or context.options["strace_syscalls"]):
+        from runsc_cli.trace.start import background
+
+        background(context.options)
     with Signals() as signals:  # before there is a container: a signal is then for it, and never leaves one behind
         creation = create(context, options, args[0])
         container = creation.container
@@ -38,6 +42,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         status = supervise(creation.init, master if master >= 0 else None, signals)
     if context.options["debug"]:
         creation.say_counts(creation.platform.report())
+    creation.platform.done()
     container.record_exit(status)
     if not options["keep"]:
         with container.lock():

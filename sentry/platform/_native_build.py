@@ -116,6 +116,7 @@ int statx_raw(int dir, const char *path, int flags, unsigned mask, char *out);
 int fstatat_raw(int dir, const char *path, char *out, int flags);
 int statfs_raw(const char *path, char *out);
 int sysinfo_raw(char *out);
+int sched_getaffinity_raw(int tid, unsigned size, char *out);
 int faccessat2_(int dir, const char *path, int mode, int flags);
 int utimensat_(int dir, const char *path, const char *times, int flags);
 long getxattr_(const char *path, const char *name, char *value, size_t size);
@@ -1010,6 +1011,7 @@ static int statx_raw(int dir, const char *path, int flags, unsigned mask, char *
 static int fstatat_raw(int dir, const char *path, char *out, int flags) { RET(syscall(SYS_newfstatat, dir, path, out, flags)); }
 static int statfs_raw(const char *path, char *out) { RET(syscall(SYS_statfs, path, out)); }
 static int sysinfo_raw(char *out) { RET(syscall(SYS_sysinfo, out)); }
+static int sched_getaffinity_raw(int tid, unsigned size, char *out) { RET(syscall(SYS_sched_getaffinity, tid, size, out)); }
 static int faccessat2_(int dir, const char *path, int mode, int flags)
 { RET(syscall(__NR_faccessat2, dir, path, mode, flags)); }
 static int utimensat_(int dir, const char *path, const char *times, int flags)

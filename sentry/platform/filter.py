@@ -18,12 +18,15 @@ from sentry.platform.bpf import RET_ALLOW, RET_ERRNO, RET_TRACE, RET_USER_NOTIF,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sentry.syscalls.table import Disposition
 
 
-def program(profile: str, network: str = "none", *, traced: bool = False) -> bytes:
+def program(profile: str, network: str = "none", notify: Collection[str] = (), *, traced: bool = False) -> bytes:
     """struct sock_filter[] for the workload: RET_ALLOW, RET_USER_NOTIF, RET_ERRNO or RET_KILL_PROCESS.
 
+    `notify`: names of calls that are to be sent to the sentry whatever their arguments (sentry/syscalls/notified.py).
     `traced`: RET_TRACE in the place of RET_USER_NOTIF, and what would take a process from its tracer is refused.
     """
     from sentry.syscalls.table import ROWS, traced_disposition
@@ -33,18 +36,21 @@ def program(profile: str, network: str = "none", *, traced: bool = False) -> byt
     nodes = {}
     for row in ROWS:
         disposition = row.disposition(profile, network)
+        if row.name in notify:
+            nodes[row.number] = sentry
+            continue
         nodes[row.number] = _node(a, traced_disposition(row.name, disposition) if traced else disposition, sentry)
     return by_number(a, nodes, sentry, a.ret(RET_ERRNO | ENOSYS), a.ret(RET_ALLOW))
 
 
-def notified(profile: str, network: str = "none") -> frozenset[int]:
+def notified(profile: str, network: str = "none", notify: Collection[str] = ()) -> frozenset[int]:
     """The numbers for which the program returns RET_USER_NOTIF, always or depending on arguments; those that no row has are not among them."""
     from sentry.syscalls.table import ROWS, Denied, Native, leaves
 
     found = set()
     for row in ROWS:
         ends = leaves(row.disposition(profile, network))
-        if any(not isinstance(end, Native) and not (isinstance(end, Denied) and not end.counted) for end in ends):
+        if row.name in notify or any(not isinstance(end, Native) and not (isinstance(end, Denied) and not end.counted) for end in ends):
             found.add(row.number)
     return frozenset(found)
 

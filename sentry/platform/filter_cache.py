@@ -20,7 +20,7 @@ except ImportError:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 SOURCES = (
     "syscalls/table.py",
@@ -35,8 +35,12 @@ _HASH = 16
 _LARGEST = _HASH + 8 * 4096
 
 
-def program(profile: str, network: str, directory: str, *, traced: bool = False) -> bytes:
-    """filter.program(profile, network, traced=traced), with `directory` (of the user's own) as the cache."""
+def program(profile: str, network: str, directory: str, notify: Collection[str] = (), *, traced: bool = False) -> bytes:
+    """filter.program(), with `directory` (of the user's own) as the cache; what is rare is not kept there."""
+    if notify:
+        from sentry.platform.filter import program as compiled
+
+        return compiled(profile, network, notify, traced=traced)
     base = os.path.dirname(sentry.__file__)
     sources = [os.path.join(base, name) for name in SOURCES]
     asked = f"{profile} {network}{' traced' if traced else ''}"

@@ -245,8 +245,6 @@ NO_PEER_ADDRESS = Equal(1, 0, width=64)
 
 UNIX = Equal(0, 1)
 _INET = In(0, {"AF_INET": 2, "AF_INET6": 10})
-DATAGRAM_PAIR = AllOf(UNIX, In(1, {"SOCK_DGRAM": 2, "SOCK_RAW": 3}, mask=0xF))
-"""The pairs that can send to others than each other. SOCK_RAW is another name for SOCK_DGRAM here."""
 _NETLINK = Equal(0, 16)
 _STREAM = Equal(1, 1, mask=0xF)  # SOCK_TYPE_MASK: without SOCK_NONBLOCK and SOCK_CLOEXEC
 _DGRAM = Equal(1, 2, mask=0xF)
@@ -317,6 +315,7 @@ _SOL_SOCKET_GET = {
     "SO_PROTOCOL": 38,
     "SO_DOMAIN": 39,
     "SO_MEMINFO": 55,
+    "SO_INCOMING_NAPI_ID": 56,  # the JVM asks at its start whether there is such an option; of its own network namespace
     "SO_COOKIE": 57,
     "SO_PEERGROUPS": 59,
     "SO_NETNS_COOKIE": 71,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sentry.syscalls import sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_open, sys_socket, sys_stat, table
+from sentry.syscalls.numbers import NUMBERS
 from sentry.syscalls.refuse import by_arguments
 from sentry.syscalls.registry import handlers
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from sentry.dispatch import Handler
 
 FAMILIES = (sys_attr, sys_dir, sys_identity, sys_misc, sys_mount, sys_open, sys_socket, sys_stat)
+
+LOOKING = frozenset(NUMBERS[name] for name in "stat lstat newfstatat statx statfs access faccessat faccessat2".split())
+"""Calls that look a name up and yield no object."""
 
 
 def by_number(profile: str, network: str) -> tuple[dict[int, Handler], dict[int, int], dict[int, str]]:

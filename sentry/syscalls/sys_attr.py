@@ -217,6 +217,8 @@ def truncate(task: Task, path: Ptr, length: Long) -> int:
         raise OSError(errno.EINVAL, "length")
 
     def act(fd: int) -> None:
+        if task.kernel.is_outside(fd):  # who was given it open for writing has ftruncate(2)
+            raise OSError(errno.EACCES, "given from outside")
         if S_ISREG(task.opened.mode) and length > os.fstat(fd).st_size:
             _check_file_size(task, length)
         os.truncate(magic_link(fd), length)

@@ -1,11 +1,11 @@
-"""mount and umount2: tmpfs, bind mounts, flags and propagation, for a caller with CAP_SYS_ADMIN.
+"""mount and umount2: tmpfs, bind mounts, moves, flags and propagation, for a caller with CAP_SYS_ADMIN.
 
 Man pages: mount(2), umount(2), mount_namespaces(7). Linux: fs/namespace.c:path_mount(), path_umount(). Source and target are
 looked up as the caller; the gofer, which is in the container's mount namespace, makes the mount on those objects. Errors of
 the kernel (EINVAL, EBUSY, locked flags' EPERM…) come back as they are.
 
 Left out: all other file systems (EPERM, as those that a user namespace may not mount; ENODEV for unknown ones); bind mounts
-of procfs, whose files are judged by their name (EPERM); MS_MOVE (EPERM); a remount that changes a file system and not its
+of procfs, whose files are judged by their name (EPERM); a remount that changes a file system and not its
 mount (EPERM; EINVAL for a tmpfs's options; the flags of a tmpfs change on that mount alone); options of tmpfs about NUMA and
 huge pages (EINVAL). umount2(MNT_EXPIRE) never expires a mount, since our lookup is a use of it (EAGAIN).
 """
@@ -121,7 +121,7 @@ def _path_mount(task: Task, target: int, device: bytes | None, kind: bytes | Non
             raise OSError(errno.EINVAL, "propagation")
         gofer.setattr(target, 0, 0, change, bool(flags & MS_REC))
     elif flags & MS_MOVE:
-        raise OSError(errno.EPERM, "MS_MOVE")
+        _move(task, device, target)
     elif kind is None:
         raise OSError(errno.EINVAL, "type")
     elif kind == b"tmpfs":
@@ -143,7 +143,15 @@ def _remount(task: Task, target: int, flags: int, options: bytes) -> None:
     clear = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW
     if flags & _ATIME:  # otherwise it stays as it is
         clear |= MOUNT_ATTR_ATIME | MOUNT_ATTR_NODIRATIME
-    task.kernel.gofer.setattr(target, _attributes(flags), clear, 0, False)
+    change = task.kernel.gofer.setattr
+    try:
+        change(target, _attributes(flags), clear, 0, False)
+    except PermissionError:
+        # It may be that nodev is locked, as on all that the config mounts, and the caller has not named it: nobody who is used to
+        # being root of the machine does. It stays.
+        if flags & MS_NODEV:
+            raise
+        change(target, _attributes(flags), clear & ~MOUNT_ATTR_NODEV, 0, False)
 
 
 def _bind(task: Task, device: bytes | None, target: int, recursive: bool) -> None:
@@ -157,6 +165,17 @@ def _bind(task: Task, device: bytes | None, target: int, recursive: bool) -> Non
             raise OSError(errno.EPERM, "procfs")
         _check_fits(target, S_ISDIR(task.opened.mode))
         task.kernel.gofer.bind(source, target, recursive)
+    finally:
+        close(source)
+
+
+def _move(task: Task, device: bytes | None, target: int) -> None:
+    """do_move_mount_old(). The kernel says what may not be moved: the mounts of the config, which are locked, and what is none (EINVAL)."""
+    if not device:
+        raise OSError(errno.EINVAL, "source")
+    source = lookup(task, AT_FDCWD, device)
+    try:
+        task.kernel.gofer.move(source, target)
     finally:
         close(source)
 

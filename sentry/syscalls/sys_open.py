@@ -5,14 +5,15 @@ the descriptor is then put into the caller's table, so everything that follows (
 
 O_PATH: a descriptor opened so cannot be put into another's table (the kernel's fget() refuses it), so the call is continued. Its
 flags are in a register, so whatever a racing thread makes of the name, the caller gets a place in its own view and no
-access; when it is opened through /proc/self/fd it comes here. openat2(2) has its flags in memory: ENOSYS with O_PATH,
-callers fall back.
+access; when it is opened through /proc/self/fd it comes here. openat2(2) has its flags in memory, where O_PATH may have become
+O_RDWR when the kernel reads them: ENOSYS with O_PATH, callers fall back.
 
 Descriptors that the container was given from outside (stdio above all) may denote objects that belong to no id of its user namespace, a
 pipe or file of the host's root. `/dev/stderr` and its like would then fail, so who holds such an object already gets a duplicate of
 what it holds: with the offset and status flags of the original, and without O_TRUNC.
 
-Left out: opening a terminal never makes it the controlling terminal (as with O_NOCTTY; TIOCSCTTY does).
+Left out: opening a terminal never makes it the controlling terminal (as with O_NOCTTY; TIOCSCTTY does). It would become that of
+the process which opens it, drivers/tty/tty_io.c:tty_open_proc_set_tty(), and continued the call would read its path again.
 """
 
 from __future__ import annotations
@@ -150,6 +151,10 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
 def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
     """`fd` was opened with O_NONBLOCK: give it the caller's mode, or wait as the caller has asked to."""
     cloexec = bool(flags & O_CLOEXEC)
+    if kind == S_IFIFO and flags & O_ACCMODE != os.O_RDWR and task.kernel.holds.end_dead():
+        fd = _open_again(fd, flags)
+        if fd < 0:
+            return _hold_open(task, ~fd, flags)
     if kind == S_IFIFO and not flags & (O_NONBLOCK | O_ACCMODE):
         return _hold_reader(task, fd, flags)
     if kind in (S_IFCHR, S_IFBLK):
@@ -157,6 +162,21 @@ def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
     if not flags & O_NONBLOCK:
         os.set_blocking(fd, True)
     return Fd(fd, cloexec)
+
+
+def _open_again(fd: int, flags: int) -> int:
+    """The FIFO `fd` opened once more, and `fd` closed: the other end that it met may have been ours, held for a caller that was killed.
+
+    While both are open, those who wait for this end have it. Returns the new descriptor, or ~N when the caller waits for the other
+    end, N an O_PATH descriptor of the FIFO. Raises ENXIO when it does not wait for it.
+    """
+    try:
+        again = lib.openat2_raw(AT_FDCWD, b"%d" % fd, flags & ~(_CREATING | O_NOFOLLOW | os.O_EXCL) | O_NONBLOCK, 0, 0)
+        if again == -errno.ENXIO and not flags & O_NONBLOCK:
+            return ~value(lib.openat2_raw(AT_FDCWD, b"%d" % fd, O_PATH, 0, 0))
+        return value(again)
+    finally:
+        os.close(fd)
 
 
 def _check_device(task: Task, fd: int, kind: str, flags: int) -> None:
@@ -197,6 +217,8 @@ def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:
         return None
     if task.opened.uid != OVERFLOW_UID:
         return None
+    if not S_IFMT(task.opened.mode):  # of fs/anon_inodes.c, an eventfd say: what has no name is not opened again, by whomever
+        raise OSError(errno.ENXIO, "no file")
     wanted = task.opened.dev, task.opened.ino
     for number in range(_HELD):
         try:

@@ -11,8 +11,8 @@ sentry, that is for root. It is harmless, since paths are those of the caller's 
 netlink those of its network namespace; a racing thread reaches nothing else by writing to the address, or by putting
 another socket under the descriptor: in these two modes no address is refused by us, only by the kernel.
 
-socket, socketpair: AF_UNIX in network mode `shared`, see `sentry.unix_sockets`. Of a pair of datagram sockets SO_PEERCRED names the
-sentry, root without a process id.
+socket, socketpair: AF_UNIX in network mode `shared`, see `sentry.unix_sockets`: pairs too, for a datagram
+socket of one can send to any name, and any can be bound to one. Of a pair SO_PEERCRED names the sentry, root without a process id.
 
 Left out: other address families, which socket(2) refuses too: EAFNOSUPPORT.
 """

@@ -1,7 +1,8 @@
-"""What a path names: stat, statx, access, readlink, statfs, chdir. Mediated in the profile `strict` only.
+"""What a path names: stat, statx, access, readlink, statfs, name_to_handle_at, chdir. Mediated in the profile `strict` only.
 
-Man pages: stat(2), statx(2), access(2), readlink(2), statfs(2), chdir(2). Linux: fs/stat.c, fs/open.c, fs/statfs.c. The kernel's own
-structures are copied to the caller as they are: the sentry looks at the same mounts in the same user namespace.
+Man pages: stat(2), statx(2), access(2), readlink(2), statfs(2), open_by_handle_at(2), chdir(2). Linux: fs/stat.c, fs/open.c,
+fs/statfs.c, fs/fhandle.c. The kernel's own structures are copied to the caller as they are: the sentry looks at the same mounts in the
+same user namespace.
 
 Left out: securebits SECURE_NO_SETUID_FIXUP, with which access(2) would keep the effective capabilities: nobody can
 read another task's.
@@ -19,6 +20,7 @@ from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_NO_AUTOMOUNT,
+    AT_SYMLINK_FOLLOW,
     AT_SYMLINK_NOFOLLOW,
     O_DIRECTORY,
 )
@@ -39,6 +41,17 @@ _STATFS_SIZE = 120
 _STATX_RESERVED = 0x80000000
 _AT_STATX_SYNC_TYPE = 0x6000
 _STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | _AT_STATX_SYNC_TYPE
+
+AT_HANDLE_MNT_ID_UNIQUE = 1
+AT_HANDLE_CONNECTABLE = 2
+AT_HANDLE_FID = 0x200
+_HANDLE_FLAGS = AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | AT_HANDLE_FID | AT_HANDLE_CONNECTABLE | AT_HANDLE_MNT_ID_UNIQUE
+_HANDLE_HEAD = 8
+"""struct file_handle without f_handle: handle_bytes, handle_type, four bytes each."""
+_HANDLE_BYTES = 4
+_MAX_HANDLE = 128
+_SYS_NAME_TO_HANDLE_AT = 303
+_HERE = AT_FDCWD & 0xFFFFFFFF
 
 
 # ---- stat ----
@@ -108,6 +121,32 @@ def statfs(task: Task, path: PathPtr, buf: Ptr) -> int:
         close(fd)
     task.write(buf, ffi.unpack(out, _STATFS_SIZE))
     return 0
+
+
+# ---- handles ----
+
+
+@syscall("name_to_handle_at")
+def name_to_handle_at(task: Task, dirfd: Dirfd, path: PathPtr, handle: Ptr, mount: Ptr, flags: Flags) -> int:
+    """name_to_handle_at(2): what to compare files and mounts by. open_by_handle_at(2) is refused. Linux: do_sys_name_to_handle()."""
+    if flags & ~_HANDLE_FLAGS or (flags & AT_HANDLE_CONNECTABLE and flags & (AT_EMPTY_PATH | AT_HANDLE_FID)):
+        raise OSError(errno.EINVAL, "flags")
+    fd = lookup(task, dirfd, path, follow=bool(flags & AT_SYMLINK_FOLLOW), empty=bool(flags & AT_EMPTY_PATH))
+    try:
+        room = int.from_bytes(task.read(handle, _HANDLE_BYTES), "little")
+        out, name = ffi.new("char[]", _HANDLE_HEAD + min(room, _MAX_HANDLE + 1)), ffi.new("char[]", magic_link(fd))
+        ffi.buffer(out)[:_HANDLE_BYTES] = room.to_bytes(_HANDLE_BYTES, "little")
+        number = ffi.new("uint64_t *")
+        how = flags & ~AT_EMPTY_PATH | AT_SYMLINK_FOLLOW
+        result = lib.syscall6(_SYS_NAME_TO_HANDLE_AT, _HERE, *(int(ffi.cast("uintptr_t", p)) for p in (name, out, number)), how, 0)
+    finally:
+        close(fd)
+    if result not in (0, -errno.EOVERFLOW):
+        value(result)
+    task.write(mount, number[0].to_bytes(8 if flags & AT_HANDLE_MNT_ID_UNIQUE else 4, "little"))
+    used = int.from_bytes(ffi.buffer(out, _HANDLE_BYTES), "little")
+    task.write(handle, ffi.unpack(out, _HANDLE_HEAD + (used if result == 0 else 0)))
+    return value(result)
 
 
 # ---- access ----

@@ -261,7 +261,8 @@ _rows(
     "the pid namespace bounds whom it reaches; never PTRACE_O_SUSPEND_SECCOMP",
 )
 _rows("sched_yield sched_getparam sched_setparam sched_getscheduler sched_setscheduler sched_getattr sched_setattr", NATIVE)
-_rows("sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_getaffinity sched_setaffinity", NATIVE)
+_rows("sched_get_priority_max sched_get_priority_min sched_rr_get_interval sched_setaffinity", NATIVE)
+_rows("sched_getaffinity", MEDIATED, note="under a CPU quota as many CPUs as /proc shows")
 _rows("getpriority setpriority ioprio_get ioprio_set getrlimit setrlimit prlimit64 getrusage times getcpu", NATIVE)
 _rows("set_thread_area get_thread_area", Denied(ENOSYS), note="x86_64 has arch_prctl")
 _rows("modify_ldt", Denied(ENOSYS), note="16-bit segments; as without CONFIG_MODIFY_LDT_SYSCALL")
@@ -313,7 +314,11 @@ _rows(
     PARTIAL,
     "filters of the workload's own come on top; no listener: the kernel allows one, which is the sentry's",
 )
-_rows("landlock_create_ruleset landlock_add_rule landlock_restrict_self", NATIVE)
+_rows(
+    "landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+    Denied(ENOSYS),
+    note="binds who asks for it, and not the sentry, which opens files in its place: not half enforced; programs go on without",
+)
 
 # ---- I/O on what is held ----
 
@@ -375,7 +380,7 @@ _rows(
     Denied(ENOSYS),
     note="the mount interface of Linux 5.2; libmount falls back to mount and /proc/self/mountinfo",
 )
-_rows("name_to_handle_at", Denied(EOPNOTSUPP), note="as on a file system without handles; callers compare st_dev")
+_rows("name_to_handle_at", NATIVE, strict=MEDIATED, note="to compare files and mounts by: a handle opens nothing here")
 _rows("open_by_handle_at", Denied(EPERM), note="a handle opens what no path of the container leads to")
 _rows("fanotify_init fanotify_mark", Denied(EPERM), note="watches whole file systems of the host; inotify is there")
 _rows(
@@ -417,7 +422,7 @@ _rows(
     _SOCKETPAIR,
     PARTIAL,
     "AF_UNIX, as Linux but for TIPC",
-    shared=MediatedIf(when.DATAGRAM_PAIR, _SOCKETPAIR),
+    shared=MediatedIf(when.UNIX, _SOCKETPAIR),
 )
 _rows("bind connect", MEDIATED)
 _rows("listen shutdown getsockname getpeername", NATIVE, sandbox=MEDIATED)
@@ -442,7 +447,8 @@ _rows(
 
 # ---- the system: what is the host's ----
 
-_rows("uname sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")
+_rows("sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")
+_rows("uname", NATIVE, note="of the container's UTS namespace; mediated if --kernel-release gives another release than the host's")
 _rows("sysinfo", MEDIATED, PARTIAL, "the container's memory, uptime and processes; load averages are zero")
 _rows("syslog", Denied(EPERM), note="the host's kernel log; dmesg reports it")
 _rows("bpf", Denied(EPERM), note="programs in the kernel; as with kernel.unprivileged_bpf_disabled=2")

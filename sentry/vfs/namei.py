@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_IFDIR, S_IFMT, S_IFREG, S_ISDIR, S_ISLNK
+from stat import S_IFDIR, S_IFMT, S_IFREG, S_ISDIR, S_ISLNK, S_ISREG
 
 from sentry.abi import (
     AT_FDCWD,
@@ -52,7 +52,7 @@ _ST_NOSYMFOLLOW = 0x2000
 class _Walk:
     """One walk. Owns `here`, the directory reached so far, and `found`, the object of the last component, if it exists."""
 
-    __slots__ = ("_creating", "_opened", "_root", "_root_id", "_root_met", "found", "here", "last", "links", "resolve", "task")
+    __slots__ = ("_creating", "_held", "_opened", "_root", "_root_id", "_root_met", "found", "here", "last", "links", "resolve", "task")
 
     def __init__(self, task: Task, directory: int, resolve: int, creating: bool = False) -> None:
         """`creating`: the open has O_CREAT, for which a trailing slash is an error."""
@@ -62,6 +62,8 @@ class _Walk:
         self.last = b"."
         self.found = -1
         self._creating = creating
+        self._held = 0o700
+        """The access that the way to `found` gives to it at most, as the owner's bits of a mode."""
         self._opened = ffi.new("struct opened *")
         self._root = os.dup(directory) if resolve & _SCOPED else task.root()
         self.here = os.dup(directory)
@@ -137,14 +139,13 @@ class _Walk:
             finally:
                 os.close(fd)
             return False
+        self._cross(fd)  # handle_mounts() comes before the question whether it is a directory
         if final and not slash:
-            self._cross(fd)
             self.last, self.found = name, fd
             return True
         if not S_ISDIR(self._opened.mode):
             os.close(fd)
             raise OSError(errno.ENOTDIR, "walk")
-        self._cross(fd)
         self._enter(fd)
         return False
 
@@ -194,7 +195,8 @@ class _Walk:
             raise OSError(errno.ELOOP, "walk")
         if on_proc:
             if proc.is_magic(self.task, link):
-                self._jump(proc.follow_magic(self.task, self.here, link, name), not final or bool(todo))
+                held = self._opened.mode
+                self._jump(proc.follow_magic(self.task, self.here, link, name), not final or bool(todo), held)
                 return
             text = proc.link_target(self.task, link)
         else:
@@ -209,8 +211,11 @@ class _Walk:
             self._enter(root)
         todo.extend(_components(text))
 
-    def _jump(self, target: int, directory: bool) -> None:
-        """nd_jump_link(): to the object `target` of a magic link, which is consumed; whether it has to be a `directory`."""
+    def _jump(self, target: int, directory: bool, held: int) -> None:
+        """nd_jump_link(): to the object `target` of a magic link, which is consumed; whether it has to be a `directory`.
+
+        `held`: the link's mode, which says how the descriptor behind it is open: fs/proc/fd.c:tid_fd_update_inode().
+        """
         if self.resolve & RESOLVE_NO_MAGICLINKS:
             os.close(target)
             raise OSError(errno.ELOOP, "RESOLVE_NO_MAGICLINKS")
@@ -221,11 +226,24 @@ class _Walk:
         lib.fd_info(target, self._opened)
         if not directory:
             self.found = target
+            if S_ISREG(self._opened.mode) and self.task.kernel.is_outside(target):
+                self._held = held
         elif S_ISDIR(self._opened.mode):
             self._enter(target)
         else:
             os.close(target)
             raise OSError(errno.ENOTDIR, "walk")
+
+
+    def check_held(self, flags: int) -> None:
+        """Raise EACCES where open(2) with `flags` asks for more than the caller has: of a file of the host's that it was given open, its
+        user id may be the owner, and by name it could open that for writing which it was given for reading."""
+        if flags & O_PATH:
+            return
+        access = flags & O_ACCMODE
+        wanted = (0 if access == os.O_WRONLY else 0o400) | (0o200 if access or flags & O_TRUNC else 0)
+        if wanted & ~self._held:
+            raise OSError(errno.EACCES, "given from outside")
 
 
 def _components(path: bytes) -> list[bytes]:
@@ -253,6 +271,7 @@ def open_walking(task: Task, directory: int, path: bytes, flags: int, mode: int,
             lib.fd_info(walk.found, task.opened)
             if task.opened.dev != task.kernel.proc.dev:
                 return _create(task, walk, flags, mode)
+        walk.check_held(flags)
         return reopen(task, walk.found, flags, mode)
     finally:
         walk.close()

@@ -181,7 +181,7 @@ def _classify_task(parts: list[bytes], write: bool, own_net: bool) -> Native | D
 
 def _classify_sysctl(name: bytes, write: bool, directory: bool, own_net: bool, own_ipc: bool) -> Native | Deny | Synth:
     if directory or not name:
-        return NATIVE
+        return NATIVE if own_net or not sysctl.names_interfaces(name) else DENIED
     if name in sysctl.SYNTHESISED:
         return _result(_SYNTH, b"sys/" + name, None, write)
     if name in sysctl.UTS or (name in sysctl.IPC and own_ipc):

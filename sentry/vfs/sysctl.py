@@ -117,6 +117,11 @@ def shared_net(name: bytes) -> bool:
     return name.startswith(_SHARED_NET) and not name.startswith(_PRIVATE_NET) and name not in _SECRET_NET
 
 
+def names_interfaces(name: bytes) -> bool:
+    """Whether the directory `name` has, or is, one for each interface of the network."""
+    return (name + b"/").startswith(_PRIVATE_NET)
+
+
 def generate(name: bytes, view: ProcView) -> bytes:
     """The text of a name in SYNTHESISED."""
     source = SYNTHESISED[name]

@@ -5,9 +5,9 @@ for is here: the CPUs and their topology (glibc, JVMs, tcmalloc, hwloc, lscpu), 
 transparent huge pages (JVMs, databases), the interfaces (psutil, Go), mount points (fs/cgroup), and the
 directories whose absence would surprise. See sysfs(5) and Documentation/ABI/stable/sysfs-devices-system-cpu.
 
-Values are those at the container's start. CPUs have the host's numbers, since sched_getcpu(3) and rseq(2) have
-them too, and `possible` is the host's: per-CPU arrays are sized by it. The topology is one package of cores
-without hyper-threads, as in /proc/cpuinfo.
+Values are those of the container's cgroup at its start; a later `pysc update` changes only what /proc shows. CPUs have the
+host's numbers, since sched_getcpu(3) and rseq(2) have them too, and `possible` is the host's: per-CPU arrays are
+sized by it. The topology is one package of cores without hyper-threads, as in /proc/cpuinfo.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ _NODE = b"devices/system/node/"
 _THP = b"kernel/mm/transparent_hugepage/"
 
 _DIRECTORIES = (
-    b"block bus class class/block class/net dev dev/block dev/char devices devices/system devices/system/cpu "
-    b"devices/system/node devices/system/node/node0 devices/virtual devices/virtual/net firmware fs fs/cgroup kernel "
-    b"kernel/mm kernel/mm/hugepages kernel/mm/transparent_hugepage module power"
+    b"block bus bus/pci bus/pci/devices class class/block class/dmi class/net class/power_supply dev dev/block dev/char devices "
+    b"devices/system devices/system/cpu devices/system/node devices/system/node/node0 devices/virtual devices/virtual/dmi "
+    b"devices/virtual/dmi/id devices/virtual/net firmware fs fs/cgroup kernel kernel/mm kernel/mm/hugepages "
+    b"kernel/mm/transparent_hugepage module power"
 ).split()
 
-# More CPUs than this get no topology: it is six files each, written on the start path.
+_DMI = b"devices/virtual/dmi/id"
+# What the machine is sold as. Clients of clouds tell by the host's where they run; here it is nowhere's.
+_PRODUCT = b"pysc sandbox\n"
+
+# More CPUs than this get no topology: it is ten files each, written on the start path.
 _TOPOLOGY_LIMIT = 32
 
 
@@ -87,6 +92,8 @@ def tree(view: ProcView, host: Reader, interfaces: Sequence[Interface] = (LOOPBA
     nodes |= _cpus(cpus, host)
     nodes |= _node(view, cpus)
     nodes |= _transparent_hugepages(host)
+    nodes[_DMI + b"/product_name"] = _PRODUCT
+    nodes[b"class/dmi/id"] = Symlink(b"../../" + _DMI)
     for interface in interfaces:
         directory = b"devices/virtual/net/" + interface.name
         nodes[directory] = None
@@ -113,10 +120,13 @@ def _cpus(cpus: Sequence[int], host: Reader) -> dict[bytes, Node]:
             nodes[topology] = None
             nodes[topology + b"/core_id"] = b"%d\n" % index
             nodes[topology + b"/physical_package_id"] = b"0\n"
-            nodes[topology + b"/thread_siblings_list"] = b"%d\n" % cpu
-            nodes[topology + b"/thread_siblings"] = cpumask((cpu,)) + b"\n"
-            nodes[topology + b"/core_siblings_list"] = online
-            nodes[topology + b"/core_siblings"] = cpumask(cpus) + b"\n"
+            # since Linux 5.3 under better names, too: Documentation/admin-guide/cputopology.rst
+            for name in (b"thread_siblings", b"core_cpus"):
+                nodes[topology + b"/" + name + b"_list"] = b"%d\n" % cpu
+                nodes[topology + b"/" + name] = cpumask((cpu,)) + b"\n"
+            for name in (b"core_siblings", b"package_cpus"):
+                nodes[topology + b"/" + name + b"_list"] = online
+                nodes[topology + b"/" + name] = cpumask(cpus) + b"\n"
     return nodes
 
 

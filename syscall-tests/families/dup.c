@@ -1,5 +1,6 @@
 /* dup(2), dup2, dup3, close(2), close_range(2), fcntl(2) on descriptors */
 #include "harness.h"
+#include <pthread.h>
 
 static int null_(void) { return OK(SYS(open, "/dev/null", O_RDWR, 0)); }
 CASE(lowest) { int a = null_(); EQ(a + 1, SYS(dup, a)); }
@@ -17,3 +18,11 @@ CASE(setfl_keeps_access_mode) { int a = null_(); OK(SYS(fcntl, a, F_SETFL, O_APP
 CASE(close_) { int a = null_(); EQ(0, SYS(close, a)); FAILS(EBADF, SYS(close, a)); FAILS(EBADF, SYS(close, -1)); }
 CASE(range) { for (int i = 40; i < 50; i++) OK(SYS(dup2, null_(), i)); EQ(0, SYS(close_range, 42, 44, 0)); FAILS(EBADF, SYS(fcntl, 43, F_GETFD)); OK(SYS(fcntl, 45, F_GETFD)); EQ(0, SYS(close_range, 45, ~0U, 4)); EQ(FD_CLOEXEC, SYS(fcntl, 45, F_GETFD)); FAILS(EINVAL, SYS(close_range, 5, 4, 0)); FAILS(EINVAL, SYS(close_range, 5, 6, 1)); }
 CASE(limit) { struct rlimit l = {10, 10}; int a = null_(); OK(SYS(setrlimit, RLIMIT_NOFILE, &l)); FAILS(EBADF, SYS(dup2, a, 10)); EQ(9, SYS(dup2, a, 9)); }
+static int from_40(int n) { for (int i = 0; i < n; i++) OK(SYS(dup2, null_(), 40 + i)); return 40; }
+static void *nothing(void *x) { for (;;) pause(); return x; }
+CASE(range_of_one) { from_40(3); EQ(0, SYS(close_range, 41, 41, 0)); OK(SYS(fcntl, 40, F_GETFD)); FAILS(EBADF, SYS(fcntl, 41, F_GETFD)); OK(SYS(fcntl, 42, F_GETFD)); }
+CASE(range_beyond_the_table) { EQ(0, SYS(close_range, 100000, ~0U, 0)); EQ(0, SYS(close_range, ~0U, ~0U, 0)); }
+CASE(range_unshared) { from_40(3); EQ(0, SYS(close_range, 40, 50, 2)); FAILS(EBADF, SYS(fcntl, 42, F_GETFD)); }
+CASE(range_unshared_from_a_thread) { from_40(3); pthread_t t; pthread_create(&t, NULL, nothing, NULL); EQ(0, SYS(close_range, 40, 41, 2)); FAILS(EBADF, SYS(fcntl, 40, F_GETFD)); file("f", "abc"); STREQ("abc", CONTENT("f")); }
+CASE(range_cloexec_keeps_them_open) { from_40(3); EQ(0, SYS(close_range, 40, 41, 4)); EQ(FD_CLOEXEC, SYS(fcntl, 41, F_GETFD)); EQ(0, SYS(fcntl, 42, F_GETFD)); EQ(0, SYS(close_range, 40, 41, 6)); }
+CASE(range_while_another_opens) { pid_t p = SPAWN(for (int k = 0; k < 200; k++) { SYS(close_range, 3, ~0U, 0); OK(SYS(open, "/dev/null", O_RDONLY, 0)); }); for (int k = 0; k < 200; k++) { file("f", "x"); STREQ("x", CONTENT("f")); } JOIN(p); }

@@ -22,6 +22,7 @@ static void script(const char *path, const char *text) { file(path, text); OK(SY
 
 PROGRAM(exit_with) { return atoi(argv[1]); }
 PROGRAM(count_args) { return argc; }
+PROGRAM(exit_by_name) { return argc > 1 && !strncmp(argv[1], "/dev/fd/", 8) && strstr(argv[1], "/s") ? 0 : 1; }
 PROGRAM(env) { return getenv(argv[1]) && !strcmp(getenv(argv[1]), argv[2]) ? 0 : 1; }
 PROGRAM(fd_open) { return SYS(fcntl, atoi(argv[1]), F_GETFD) >= 0; }
 PROGRAM(ids) { return SYS(getuid) == atoi(argv[1]) && SYS(geteuid) == atoi(argv[2]) && SYS(getgid) == atoi(argv[3]) && SYS(getegid) == atoi(argv[4]) ? 0 : 1; }
@@ -113,3 +114,14 @@ CASE(from_a_thread) { EQ(8, RUN(pthread_t t; pthread_create(&t, NULL, executing,
 CASE(from_a_thread_keeps_the_pid) { pid_t p = fork(); if (!p) { pthread_t t; pthread_create(&t, NULL, executing, NULL); pause(); } EQ(8 << 8, ENDED(p)); }
 CASE(after_vfork) { pid_t p = vfork(); if (!p) { EXEC("exit_with", "9"); _exit(1); } EQ(9 << 8, ENDED(p)); }
 CASE(deleted_program) { copy("prog", 0755); int fd = OK(SYS(open, "prog", O_RDONLY, 0)); OK(SYS(unlink, "prog")); EQ(2, RUN(SYS(execveat, fd, "", ARGS("exit_with", "2"), none, AT_EMPTY_PATH))); }
+CASE(at_script_by_descriptor) { char t[PATH_MAX]; sprintf(t, "#!%s count_args\n", SELF); script("s", t); int fd = OK(SYS(open, "s", O_RDONLY, 0)); EQ(3, RUN(SYS(execveat, fd, "", ARGS("x"), none, AT_EMPTY_PATH))); }
+CASE(at_script_in_a_directory) { dir("d"); char t[PATH_MAX]; sprintf(t, "#!%s exit_by_name\n", SELF); script("d/s", t); int fd = OK(SYS(open, "d", O_RDONLY, 0)); EQ(0, RUN(SYS(execveat, fd, "s", ARGS("x"), none, 0))); }
+CASE(at_script_in_a_cloexec_directory) { dir("d"); char t[PATH_MAX]; sprintf(t, "#!%s exit_with\n", SELF); script("d/s", t); int fd = OK(SYS(open, "d", O_RDONLY | O_CLOEXEC, 0)); FAILS(ENOENT, SYS(execveat, fd, "s", ARGS("x"), none, 0)); }
+CASE(at_script_with_blanks) { char t[PATH_MAX]; sprintf(t, "#! \t%s  \tcount_args \t \n", SELF); script("s", t); EQ(3, RUN(SYS(execveat, AT_FDCWD, "s", ARGS("y"), none, 0))); }
+CASE(at_absolute_path_ignores_the_descriptor) { EQ(6, RUN(SYS(execveat, 99, SELF, ARGS("exit_with", "6"), none, 0))); }
+CASE(at_a_directory) { dir("d"); FAILS(EACCES, SYS(execveat, AT_FDCWD, "d", none, none, 0)); FAILS(EACCES, SYS(execveat, OK(SYS(open, "d", O_PATH, 0)), "", none, none, AT_EMPTY_PATH)); }
+CASE(at_descriptor_not_executable) { file("f", "x"); FAILS(EACCES, SYS(execveat, OK(SYS(open, "f", O_RDONLY, 0)), "", none, none, AT_EMPTY_PATH)); }
+CASE(at_link_is_followed) { slink(SELF, "l"); EQ(6, RUN(SYS(execveat, AT_FDCWD, "l", ARGS("exit_with", "6"), none, 0))); }
+CASE(at_fifo) { fifo("p"); OK(SYS(chmod, "p", 0755)); FAILS(EACCES, SYS(execveat, AT_FDCWD, "p", none, none, 0)); }
+CASE(at_magic_link) { char p[40]; sprintf(p, "/proc/self/fd/%ld", OK(SYS(open, SELF, O_PATH | O_CLOEXEC, 0))); EQ(6, RUN(SYS(execveat, AT_FDCWD, p, ARGS("exit_with", "6"), none, 0))); }
+CASE(script_of_a_script) { char t[PATH_MAX]; sprintf(t, "#!%s count_args\n", SELF); script("one", t); script("two", "#!./one\n"); EQ(4, RUN(SYS(execve, "two", ARGS("z"), none))); }

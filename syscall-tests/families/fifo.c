@@ -21,6 +21,10 @@ static void make_reader(void) { helper = fork(); if (!helper) { OK(OPEN(O_RDONLY
 CASE(reader_restarted) { fifo("p"); RESTARTED(make_writer, OPEN(O_RDONLY)); }
 CASE(writer_restarted) { fifo("p"); RESTARTED(make_reader, OPEN(O_WRONLY)); }
 CASE(reader_killed) { fifo("p"); pid_t c = SPAWN(OPEN(O_RDONLY)); until_sleeping(c); kill(c, SIGKILL); EQ(SIGKILL, ENDED(c)); FAILS(ENXIO, OPEN(O_WRONLY | O_NONBLOCK)); }
+CASE(writer_killed) { fifo("p"); pid_t c = SPAWN(OPEN(O_WRONLY)); until_sleeping(c); kill(c, SIGKILL); EQ(SIGKILL, ENDED(c)); pid_t r = SPAWN(OK(OPEN(O_RDONLY))); until_sleeping(r); EQ(0, SYS(wait4, r, NULL, WNOHANG, NULL)); OK(OPEN(O_WRONLY)); JOIN(r); }
+CASE(reader_killed_and_a_writer_that_waits) { fifo("p"); pid_t c = SPAWN(OPEN(O_RDONLY)); until_sleeping(c); kill(c, SIGKILL); EQ(SIGKILL, ENDED(c)); pid_t w = SPAWN(OK(OPEN(O_WRONLY))); until_sleeping(w); EQ(0, SYS(wait4, w, NULL, WNOHANG, NULL)); OK(OPEN(O_RDONLY)); JOIN(w); }
+CASE(one_of_two_readers_killed) { fifo("p"); pid_t c = SPAWN(OPEN(O_RDONLY)), d = SPAWN(int fd = OK(OPEN(O_RDONLY)); char b; EQ(1, SYS(read, fd, &b, 1))); until_sleeping(c); until_sleeping(d); kill(c, SIGKILL); EQ(SIGKILL, ENDED(c)); EQ(1, SYS(write, OK(OPEN(O_WRONLY | O_NONBLOCK)), "x", 1)); JOIN(d); }
+CASE(one_of_two_writers_killed) { fifo("p"); pid_t c = SPAWN(OPEN(O_WRONLY)), d = SPAWN(EQ(1, SYS(write, OK(OPEN(O_WRONLY)), "x", 1))); until_sleeping(c); until_sleeping(d); kill(c, SIGKILL); EQ(SIGKILL, ENDED(c)); char b; EQ(1, SYS(read, OK(OPEN(O_RDONLY)), &b, 1)); JOIN(d); }
 CASE(reader_terminated) { fifo("p"); pid_t c = SPAWN(OPEN(O_RDONLY)); until_sleeping(c); kill(c, SIGTERM); EQ(SIGTERM, ENDED(c)); }
 CASE(end_of_file_after_last_writer) { fifo("p"); int r = OK(OPEN(O_RDONLY | O_NONBLOCK)), w = OK(OPEN(O_WRONLY)); char c; FAILS(EAGAIN, SYS(read, r, &c, 1)); SYS(close, w); EQ(0, SYS(read, r, &c, 1)); }
 CASE(broken_pipe) { fifo("p"); int r = OK(OPEN(O_RDONLY | O_NONBLOCK)), w = OK(OPEN(O_WRONLY)); SYS(close, r); signal(SIGPIPE, SIG_IGN); FAILS(EPIPE, SYS(write, w, "x", 1)); }

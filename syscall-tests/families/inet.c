@@ -25,6 +25,7 @@ CASE(half_closed) { int l = listening(), c = TCP; OK(SYS(connect, c, &a, sizeof 
 CASE(not_connected) { FAILS(ENOTCONN, SYS(read, TCP, b, 1)); FAILS(EPIPE, SYS(sendto, TCP, "x", 1, MSG_NOSIGNAL, NULL, 0)); FAILS(ENOTCONN, SYS(shutdown, TCP, 2)); }
 CASE(accept_interrupted) { int l = listening(); INTERRUPTED(SYS(accept, l, NULL, NULL)); }
 CASE(accept_with_address_interrupted) { int l = listening(); n = sizeof got; INTERRUPTED(SYS(accept, l, &got, &n)); }
+CASE(incoming_napi_id) { int fd = TCP, x = 1; n = 4; OK(SYS(getsockopt, fd, SOL_SOCKET, SO_INCOMING_NAPI_ID, &x, &n)); EQ(0, x); EQ(4, n); }
 CASE(options) { int fd = TCP, x = 1; n = 4; EQ(0, SYS(setsockopt, fd, IPPROTO_TCP, TCP_NODELAY, &x, 4)); x = 0; OK(SYS(getsockopt, fd, IPPROTO_TCP, TCP_NODELAY, &x, &n)); EQ(1, x); EQ(0, SYS(setsockopt, fd, SOL_SOCKET, SO_REUSEADDR, &x, 4)); EQ(0, SYS(setsockopt, fd, SOL_SOCKET, SO_KEEPALIVE, &x, 4)); FAILS(ENOPROTOOPT, SYS(setsockopt, fd, IPPROTO_TCP, 9999, &x, 4)); }
 CASE(udp) { int s = bound(SOCK_DGRAM), c = OK(SYS(socket, AF_INET, SOCK_DGRAM, 0)); EQ(3, SYS(sendto, c, "abc", 3, 0, &a, sizeof a)); n = sizeof got; EQ(3, SYS(recvfrom, s, b, 9, 0, &got, &n)); EQ(2, SYS(sendto, s, "de", 2, 0, &got, sizeof got)); EQ(2, SYS(read, c, b, 9)); }
 CASE(udp_connected) { bound(SOCK_DGRAM); int c = OK(SYS(socket, AF_INET, SOCK_DGRAM, 0)); FAILS(EDESTADDRREQ, SYS(write, c, "x", 1)); EQ(0, SYS(connect, c, &a, sizeof a)); EQ(1, SYS(write, c, "x", 1)); }

@@ -49,3 +49,13 @@ CASE(permission) { file("f", ""); OK(SYS(chmod, "f", 0600)); become(USER, GROUP)
 CASE(exclusive) { file("f", ""); FAILS(EEXIST, HERE("f", O_WRONLY | O_CREAT | O_EXCL, 0644, 0)); }
 CASE(nofollow) { slink("f", "l"); FAILS(ELOOP, HERE("l", O_RDONLY | O_NOFOLLOW, 0, 0)); }
 CASE(loop) { slink("l", "l"); FAILS(ELOOP, HERE("l", O_RDONLY, 0, 0)); }
+CASE(beneath_absolute_link_within) { file("f", ""); char here[PATH_MAX]; OK(SYS(getcwd, here, sizeof here)); strcat(here, "/f"); slink(here, "l"); FAILS(EXDEV, HERE("l", O_RDONLY, 0, RESOLVE_BENEATH)); }
+CASE(beneath_magic_link) { char p[64]; sprintf(p, "self/fd/%ld", OK(SYS(open, "/tmp", O_RDONLY, 0))); int fd = OK(SYS(open, "/proc", O_RDONLY, 0)); FAILS(EXDEV, how(fd, p, O_RDONLY, 0, RESOLVE_BENEATH)); FAILS(EXDEV, how(fd, p, O_RDONLY, 0, RESOLVE_IN_ROOT)); }
+CASE(beneath_up_and_down_again) { dir("d"); file("f", ""); int fd = OK(SYS(open, "d", O_RDONLY, 0)); FAILS(EXDEV, how(fd, "../f", O_RDONLY, 0, RESOLVE_BENEATH)); FAILS(EXDEV, how(fd, "../d/.", O_RDONLY, 0, RESOLVE_BENEATH)); }
+CASE(beneath_chain_of_links) { dir("d"); dir("d/e"); file("d/f", "abc"); slink("e/m", "d/l"); slink("../f", "d/e/m"); int fd = OK(SYS(open, "d", O_RDONLY, 0)); char t[4] = ""; EQ(3, SYS(read, OK(how(fd, "l", O_RDONLY, 0, RESOLVE_BENEATH)), t, 3)); }
+CASE(in_root_link_that_climbs) { dir("d"); dir("d/e"); file("d/f", "abc"); slink("../../../../f", "d/e/l"); int fd = OK(SYS(open, "d", O_RDONLY, 0)); char t[4] = ""; EQ(3, SYS(read, OK(how(fd, "e/l", O_RDONLY, 0, RESOLVE_IN_ROOT)), t, 3)); }
+CASE(in_root_of_the_working_directory) { file("f", ""); OK(HERE("/f", O_RDONLY, 0, RESOLVE_IN_ROOT)); FAILS(ENOENT, HERE("/tmp", O_RDONLY, 0, RESOLVE_IN_ROOT)); }
+CASE(no_symlinks_covers_magic_links) { char p[64]; sprintf(p, "/proc/self/fd/%ld", OK(SYS(open, "/tmp", O_RDONLY, 0))); FAILS(ELOOP, HERE(p, O_RDONLY, 0, RESOLVE_NO_SYMLINKS)); FAILS(ELOOP, HERE("/proc/self", O_RDONLY, 0, RESOLVE_NO_SYMLINKS)); }
+CASE(no_xdev_by_a_link) { slink("/proc", "l"); FAILS(EXDEV, HERE("l/version", O_RDONLY, 0, RESOLVE_NO_XDEV)); }
+CASE(all_restrictions_together) { dir("d"); file("d/f", ""); OK(HERE("d/f", O_RDONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)); }
+CASE(cached_is_answered_or_tried_again) { file("f", ""); long fd = HERE("f", O_RDONLY, 0, RESOLVE_CACHED); CHECK(fd >= 0 || fd == -EAGAIN); FAILS(EAGAIN, HERE("g", O_WRONLY | O_CREAT, 0644, RESOLVE_CACHED)); CHECK(!exists("g")); }

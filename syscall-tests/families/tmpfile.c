@@ -17,3 +17,4 @@ CASE(tmpfile_no_permission) { dir_mode("d", 0555); become(USER, GROUP); FAILS(EA
 CASE(tmpfile_read_only_mount) { FAILS(EROFS, SYS(open, "/tests", O_RDWR | O_TMPFILE, 0640)); }
 CASE(tmpfile_on_proc) { FAILS(EOPNOTSUPP, SYS(open, "/proc", O_RDWR | O_TMPFILE, 0640)); }
 CASE(tmpfile_on_tmpfs) { OK(SYS(open, "/tmp", O_RDWR | O_TMPFILE, 0640)); }
+CASE(tmpfile_on_proc_as_user) { become(USER, GROUP); FAILS(EACCES, SYS(open, "/proc", O_RDWR | O_TMPFILE, 0640)); }

@@ -1,13 +1,17 @@
-"""The four sandboxes of the workload tests."""
+"""The four sandboxes of the workload tests, and the engines with pysc as their runtime."""
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import TYPE_CHECKING
 
 import pytest
-from workloads import KINDS, PROFILES, NativeRuns, Sandbox, make_debian_root
+from engines import Containerd, Docker, Podman, remove_cgroups
+from workloads import KINDS, PROFILES, SHORT, NativeRuns, Sandbox, make_debian_root, public_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from containers import Pysc
@@ -36,3 +40,75 @@ def sandbox(request: pytest.FixtureRequest, pysc: Pysc, debian_root: Path, tmp_p
     """`pysc do` and `pysc run` with a bundle, each in both profiles."""
     kind, _, profile = request.param.partition("-")
     return Sandbox(pysc, kind, profile, debian_root, tmp_path)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def name() -> str:
+    """That of a container."""
+    return f"pysc-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture(scope="module")
+def dockers_containerd(tmp_path_factory: pytest.TempPathFactory, busybox_rootfs: Path) -> Iterator[Containerd]:
+    remove = remove_cgroups(("docker",))
+    daemon = Containerd(tmp_path_factory.mktemp("c"), busybox_rootfs)
+    yield daemon
+    daemon.stop()
+    remove()
+
+
+@pytest.fixture(scope="module")
+def dockerd(dockers_containerd: Containerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """Without packet filter and bridge, which a kernel need not have."""
+    options = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false")
+    daemon = Docker(dockers_containerd, tmp_path_factory.mktemp("d"), *options)
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def docker(dockerd: Docker) -> Iterator[Docker]:
+    """It has no containers before and after a test."""
+    yield dockerd
+    dockerd.clear()
+
+
+@pytest.fixture(scope="module")
+def podmans_directory(tmp_path_factory: pytest.TempPathFactory, busybox_rootfs: Path) -> Iterator[Podman]:
+    remove = remove_cgroups(("libpod_parent",))
+    made = Podman(tmp_path_factory.mktemp("p"), busybox_rootfs)
+    yield made
+    made.stop()
+    remove()
+
+
+@pytest.fixture
+def podman(podmans_directory: Podman) -> Iterator[Podman]:
+    """It has neither containers nor pods before and after a test."""
+    yield podmans_directory
+    podmans_directory.clear()
+
+
+@pytest.fixture
+def long_sandbox(sandbox: Sandbox, long: bool) -> Sandbox:
+    """The four with --long, else one of each kind and of each profile: for workloads that take their time."""
+    if not long and str(sandbox) not in SHORT:
+        pytest.skip("only with --long")
+    return sandbox
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """In place of tmp_path for workloads of ordinary users."""
+    with public_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def public_native_runs() -> Iterator[NativeRuns]:
+    """`native_runs` in a directory that every user may enter."""
+    with public_directory() as directory:
+        yield NativeRuns(directory)

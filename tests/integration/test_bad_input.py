@@ -211,6 +211,17 @@ def test_an_id_that_is_taken(pysc: Pysc, bundle: Bundles) -> None:
 # ---- places in the image ----
 
 
+@pytest.mark.platforms("notify", "namespace")
+@pytest.mark.parametrize("path", ["rootfs", "./rootfs/", "other/inner"])
+def test_the_root_is_not_where_a_link_in_the_bundle_leads(pysc: Pysc, bundle: Bundles, tmp_path: Path, path: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / "inner").mkdir(parents=True)
+    made = bundle(["true"], root={"path": path, "readonly": False})
+    (made.path / path.strip("./").partition("/")[0]).symlink_to(outside)
+    assert "invalid rootfs" in refused(pysc, pysc("run", "-b", made, pysc.id))
+    assert sorted(outside.rglob("*")) == [outside / "inner"]
+
+
 @pytest.mark.parametrize("name", ["dev", "var", "var/inner"])
 @pytest.mark.parametrize("climb", [False, True])
 def test_a_link_in_the_image_is_followed_inside(pysc: Pysc, bundle: Bundles, tmp_path: Path, name: str, climb: bool) -> None:
@@ -412,3 +423,14 @@ def test_a_root_that_cannot_be_idmapped_is_told(pysc: Pysc, bundle: Bundles, tmp
     done = in_a_mount_namespace([("overlay", str(merged), "overlay", 0, data)], pysc.argv("run", "-b", made, pysc.id))
     assert (done.out, done.code) == ("65534\n", 0), done
     assert f"'{merged}' cannot be idmapped: its files belong to nobody inside the container" in done.err
+
+
+def test_files_by_way_of_the_gofer_alone_are_refused(pysc: Pysc, bundle: Bundles, platform: str) -> None:
+    """Where there is no sentry the option says nothing."""
+    made = bundle(["echo", "ran"])
+    assert pysc("--directfs", "run", "-b", made, pysc.id).out == "ran\n"
+    done = pysc("--directfs=false", "run", "-b", made, pysc.id)
+    if platform == "notify":
+        assert "--directfs=false: files by way of the gofer alone are not there" in refused(pysc, done)
+    else:
+        assert done.out == "ran\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -23,8 +22,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox", *CTR_PROGRAMS),
 ]
-
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +51,6 @@ def mortal(tmp_path: Path, busybox_rootfs: Path) -> Iterator[Containerd]:
     yield containerd
     containerd.stop()
     settle()
-
-
-@pytest.fixture
-def name() -> str:
-    return f"pysc-{os.getpid()}-{next(_numbers)}"
 
 
 def run(containerd: Containerd, name: str, *words: str, options: tuple[object, ...] = ()) -> Done:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
-from containers import Done, requires
-from engines import DOCKER_PROGRAMS, Containerd, Docker, remove_cgroups, settle
+from containers import requires
+from engines import DOCKER_PROGRAMS, Containerd, Docker
 from profiles import check_program
 
 from runsc_cli.oci.model import Seccomp
@@ -28,116 +27,35 @@ pytestmark = [
 ]
 
 SERVE = ("sh", "-c", "while :; do echo served | nc -l -p 80; done")
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def containerd(tmp_path_factory: pytest.TempPathFactory, busybox_rootfs: Path) -> Iterator[Containerd]:
-    remove = remove_cgroups(("docker",))
-    daemon = Containerd(tmp_path_factory.mktemp("c"), busybox_rootfs)
-    yield daemon
-    daemon.stop()
-    remove()
-
-
-@pytest.fixture(scope="module")
-def daemon(containerd: Containerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
-    """Without packet filter and bridge, which a kernel need not have."""
-    options = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false")
-    dockerd = Docker(containerd, tmp_path_factory.mktemp("d"), *options)
-    yield dockerd
-    dockerd.stop()
-
-
-@pytest.fixture
-def docker(daemon: Docker) -> Iterator[Docker]:
-    """It has no containers before and after a test."""
-    yield daemon
-    left = daemon("ps", "--all", "--quiet").out.split()
-    if left:
-        daemon("rm", "--force", "--volumes", *left)
-    settle()
-
-
-@pytest.fixture
-def name() -> str:
-    return f"pysc-{os.getpid()}-{next(_numbers)}"
-
-
-def run(docker: Docker, *words: object, options: tuple[object, ...] = ()) -> Done:
-    """`docker run --rm`, without a network."""
-    return docker("run", "--rm", "--network", "none", *options, "busybox", *words)
-
-
-def start(docker: Docker, name: str, *words: object, options: tuple[object, ...] = ()) -> None:
-    docker("run", "--detach", "--network", "none", "--name", name, *options, "busybox", *words, check=True)
-
-
-def state(docker: Docker, name: str) -> dict[str, object]:
-    found = json.loads(docker("inspect", name, check=True).out)[0]["State"]
-    assert isinstance(found, dict)
-    return found
 
 
 # ---- run ----
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (("true",), 0, ""),
-        (("sh", "-c", "exit 7"), 7, ""),
-        (("sh", "-c", "sh -c 'kill -KILL $$'; exit $?"), 137, ""),
-        (("/nonexistent",), 127, 'exec: "/nonexistent": stat /nonexistent: no such file or directory'),
-        (("nonexistent",), 127, 'exec: "nonexistent": executable file not found in $PATH'),
-        (("/etc/passwd",), 126, 'exec: "/etc/passwd": permission denied'),
-    ],
-)
-def test_exit_codes(docker: Docker, words: tuple[str, ...], code: int, said: str) -> None:
-    done = run(docker, *words)
-    assert (done.code, said in done.err) == (code, True), done
-
-
-def test_output_and_input(docker: Docker) -> None:
-    done = docker("run", "--rm", "-i", "--network", "none", "busybox", "sh", "-c", "cat; echo err >&2", input="of stdin\n")
-    assert (done.out, done.err) == ("of stdin\n", "err\n"), done
-
-
 def test_it_is_a_sandbox_with_dockers_profile_on_top(docker: Docker) -> None:
-    done = run(docker, "sh", "-c", "grep Seccomp_filters /proc/self/status; cat /proc/1/uid_map; mount -t tmpfs none /mnt; cat /etc/hosts")
+    done = docker.run("sh", "-c", "grep Seccomp_filters /proc/self/status; cat /proc/1/uid_map; mount -t tmpfs none /mnt; cat /etc/hosts")
     assert "Seccomp_filters:\t2" in done.out, done
     assert re.search(r"^\s+0\s+[1-9]\d+\s+65536$", done.out, re.MULTILINE)
     assert "permission denied" in done.err.lower() or "not permitted" in done.err.lower()
     assert "127.0.0.1\tlocalhost" in done.out
 
 
-def test_dockers_own_profile_decides_as_it_is_written(docker: Docker, name: str, containerd: Containerd) -> None:
+def test_dockers_own_profile_decides_as_it_is_written(docker: Docker, name: str, dockers_containerd: Containerd) -> None:
     """The default profile of this Docker, from the config that it has given us, at all its boundaries."""
-    start(docker, name, "sleep", "1000")
-    config = bundle(containerd, docker, name)
+    docker.start(name, "sleep", "1000")
+    config = bundle(dockers_containerd, docker, name)
     profile = Seccomp.of(config["linux"]["seccomp"])
     assert len(profile.syscalls) > 5
     assert check_program(profile) > 4000
 
 
-def bundle(containerd: Containerd, docker: Docker, name: str) -> dict[str, dict[str, object]]:
+def bundle(dockers_containerd: Containerd, docker: Docker, name: str) -> dict[str, dict[str, object]]:
     """config.json as Docker wrote it."""
     id = docker("inspect", "--format", "{{.Id}}", name, check=True).out.strip()
-    path = f"{containerd.directory}/state/io.containerd.runtime.v2.task/moby/{id}/config.json"
-    found = json.loads(subprocess.run(containerd.inside("cat", path), capture_output=True, check=True).stdout)
+    path = f"{dockers_containerd.directory}/state/io.containerd.runtime.v2.task/moby/{id}/config.json"
+    found = json.loads(subprocess.run(dockers_containerd.inside("cat", path), capture_output=True, check=True).stdout)
     assert isinstance(found, dict)
     return found
-
-
-def test_a_terminal(docker: Docker) -> None:
-    argv = docker.argv("run", "--rm", "-it", "--network", "none", "busybox", "sh", "-c", "tty; stty size; read line; echo got $line; exit 5")
-    child = pexpect.spawn(argv[0], argv[1:], timeout=60, dimensions=(33, 77))
-    child.expect("/dev/pts/0")
-    child.sendline("word")
-    child.expect("got word")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 5
 
 
 def test_a_shell_at_a_terminal_with_interrupts(docker: Docker) -> None:
@@ -162,35 +80,23 @@ def test_a_shell_at_a_terminal_with_interrupts(docker: Docker) -> None:
 @pytest.mark.parametrize(
     ("options", "script", "out"),
     [
-        (("--read-only",), "touch /x 2>/dev/null || echo cannot", "cannot"),
         (("--read-only", "--tmpfs", "/run:size=1m,mode=700"), "touch /run/x && stat -c %a /run", "700"),
         (("--user", "1000:7"), "id -u; id -g; touch /root/x 2>/dev/null || echo cannot", "1000\n7\ncannot"),
         (("--user", "nobody"), "id -un", "nobody"),
         (("--user", "1000", "--group-add", "9"), "id -G", "0 9"),
-        (("--workdir", "/new/directory", "--env", "A=b"), "pwd; echo $A", "/new/directory\nb"),
         (("--hostname", "box", "--domainname", "dom"), "hostname; cat /proc/sys/kernel/domainname", "box\ndom"),
+        (("--workdir", "/new/directory"), "pwd", "/new/directory"),
         ((), "echo $HOME", "/root"),
-        (("--cap-drop", "ALL"), "grep CapEff /proc/self/status", "CapEff:\t0000000000000000"),
         (("--cap-drop", "ALL", "--cap-add", "CHOWN"), "grep CapEff /proc/self/status; chown 1 /root", "CapEff:\t0000000000000001"),
-        (("--cap-add", "SYS_ADMIN"), "mount -t tmpfs none /tmp && grep -c ' /tmp ' /proc/mounts", "1"),
-        (("--security-opt", "seccomp=unconfined"), "grep Seccomp_filters /proc/self/status", "Seccomp_filters:\t1"),
-        (("--security-opt", "no-new-privileges"), "grep NoNewPrivs /proc/self/status", "NoNewPrivs:\t1"),
-        (("--memory", "50m"), "grep MemTotal /proc/meminfo", f"MemTotal:          {50 << 10} kB"),
-        (("--cpus", "0.5"), "grep -c processor /proc/cpuinfo", "1"),
         (("--ulimit", "nofile=100:200"), "ulimit -n; ulimit -Hn", "100\n200"),
-        (("--sysctl", "net.ipv4.ip_forward=1"), "cat /proc/sys/net/ipv4/ip_forward", "1"),
-        (("--shm-size", "1m"), "df -k /dev/shm | tail -1 | awk '{print $2}'", "1024"),
-        (("--device", "/dev/fuse"), "exec 3<>/dev/fuse && echo opened", "opened"),
         (("--device", "/dev/fuse:/dev/o:r"), "exec 3</dev/o && echo read; (exec 3<>/dev/o) 2>/dev/null || echo no", "read\nno"),
         (("--init",), "cat /proc/1/comm", "docker-init"),
         (("--ipc", "host"), "echo shared", "shared"),
-        (("--uts", "host"), "hostname", os.uname().nodename),
-        (("--oom-score-adj", "500"), "cat /proc/self/oom_score_adj", "500"),
         (("--privileged",), "grep Seccomp_filters /proc/self/status; echo here", "Seccomp_filters:\t1\nhere"),
     ],
 )
 def test_options(docker: Docker, options: tuple[str, ...], script: str, out: str) -> None:
-    done = run(docker, "sh", "-c", script, options=options)
+    done = docker.run("sh", "-c", script, options=options)
     assert done.out == f"{out}\n", done
 
 
@@ -202,42 +108,16 @@ def test_options(docker: Docker, options: tuple[str, ...], script: str, out: str
     ],
 )
 def test_what_is_refused_and_why(docker: Docker, options: tuple[str, ...], why: str) -> None:
-    done = run(docker, "true", options=options)
+    done = docker.run("true", options=options)
     assert done.code == 125
     assert f"pysc create failed: {why}" in done.err, done
-
-
-def test_pids_limit(docker: Docker) -> None:
-    done = run(docker, "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.1 & done; wait; echo end", options=("--pids-limit", 5))
-    assert "can't fork" in done.err, done
 
 
 # ---- what is done to it afterwards ----
 
 
-def test_exec(docker: Docker, name: str) -> None:
-    start(docker, name, "sleep", "1000")
-    done = docker("exec", "-u", "1000:7", "-w", "/tmp", "-e", "A=b", name, "sh", "-c", "pwd; id -u; id -g; echo $A; exit 4")
-    assert (done.out, done.code) == ("/tmp\n1000\n7\nb\n", 4), done
-    assert docker("exec", "-i", name, "cat", input="of stdin").out == "of stdin"
-    for word, text in (("/nonexistent", "no such file or directory"), ("nonexistent", "executable file not found")):
-        done = docker("exec", name, word)
-        assert (done.code, text in done.out + done.err) == (126 if done.code == 126 else 127, True), done
-    docker("exec", "-d", name, "touch", "/tmp/made", check=True)
-    while docker("exec", name, "test", "-e", "/tmp/made").code:
-        pass
-    argv = docker.argv("exec", "-it", name, "sh", "-c", "tty; read line; echo got $line; exit 6")
-    child = pexpect.spawn(argv[0], argv[1:], timeout=60)
-    child.expect("/dev/pts/0")
-    child.sendline("word")
-    child.expect("got word")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 6
-
-
 def test_exec_has_the_profile_and_privileges_of_the_container(docker: Docker, name: str) -> None:
-    start(docker, name, "sleep", "1000")
+    docker.start(name, "sleep", "1000")
     show = ("sh", "-c", "grep -E '^(Seccomp_filters|CapEff)' /proc/self/status")
     plain = docker("exec", name, *show).out
     assert "Seccomp_filters:\t2" in plain
@@ -248,14 +128,14 @@ def test_exec_has_the_profile_and_privileges_of_the_container(docker: Docker, na
 
 
 def test_logs(docker: Docker, name: str) -> None:
-    start(docker, name, "sh", "-c", "echo one; echo two >&2")
+    docker.start(name, "sh", "-c", "echo one; echo two >&2")
     docker("wait", name, check=True)
     done = docker("logs", name)
     assert (done.out, done.err) == ("one\n", "two\n"), done
 
 
 def test_top_and_stats(docker: Docker, name: str) -> None:
-    start(docker, name, "sh", "-c", "sleep 1000 & sleep 1000", options=("--memory", "64m", "--pids-limit", 50))
+    docker.start(name, "sh", "-c", "sleep 1000 & sleep 1000", options=("--memory", "64m", "--pids-limit", 50))
     lines = docker("top", name, check=True).out.splitlines()
     assert len([line for line in lines if "sleep 1000" in line]) >= 2, lines
     row = json.loads(docker("stats", "--no-stream", "--format", "{{json .}}", name, check=True).out)
@@ -264,19 +144,16 @@ def test_top_and_stats(docker: Docker, name: str) -> None:
     assert int(row["PIDs"]) == 2
 
 
-def test_pause_and_unpause(docker: Docker, name: str) -> None:
-    start(docker, name, "sleep", "1000")
+def test_exec_into_a_paused_one_says_so(docker: Docker, name: str) -> None:
+    docker.start(name, "sleep", "1000")
     docker("pause", name, check=True)
-    assert state(docker, name)["Status"] == "paused"
     assert "is paused" in docker("exec", name, "true").err
     docker("unpause", name, check=True)
-    assert state(docker, name)["Status"] == "running"
-    docker("pause", name, check=True)
-    docker("rm", "--force", name, check=True)
+    assert docker.state(name)["Status"] == "running"
 
 
 def test_update(docker: Docker, name: str) -> None:
-    start(docker, name, "sleep", "1000", options=("--memory", "64m"))
+    docker.start(name, "sleep", "1000", options=("--memory", "64m"))
     docker("update", "--memory", "128m", "--memory-swap", "256m", "--cpus", "0.5", "--pids-limit", "33", name, check=True)
     assert docker("exec", name, "grep", "MemTotal", "/proc/meminfo").out.split()[1] == str(128 << 10)
     row = json.loads(docker("stats", "--no-stream", "--format", "{{json .}}", name, check=True).out)
@@ -286,7 +163,7 @@ def test_update(docker: Docker, name: str) -> None:
 
 
 def test_signals(docker: Docker, name: str) -> None:
-    start(docker, name, "sh", "-c", "trap 'echo usr1' USR1; trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done")
+    docker.start(name, "sh", "-c", "trap 'echo usr1' USR1; trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done")
     following = subprocess.Popen(docker.argv("logs", "--follow", name), stdout=subprocess.PIPE, text=True)
     assert following.stdout is not None
     assert following.stdout.readline() == "ready\n"
@@ -294,13 +171,13 @@ def test_signals(docker: Docker, name: str) -> None:
     assert following.stdout.readline() == "usr1\n"
     docker("stop", name, check=True)
     following.communicate(timeout=60)
-    assert state(docker, name)["ExitCode"] == 3
+    assert docker.state(name)["ExitCode"] == 3
 
 
 def test_kill_stop_start_restart(docker: Docker, name: str) -> None:
-    start(docker, name, "sh", "-c", "trap '' TERM; date >> /started; sleep 1000")
+    docker.start(name, "sh", "-c", "trap '' TERM; date >> /started; sleep 1000")
     docker("kill", name, check=True)
-    assert state(docker, name)["ExitCode"] == 137
+    assert docker.state(name)["ExitCode"] == 137
     docker("start", name, check=True)
     docker("stop", "--time", "1", name, check=True)
     docker("start", name, check=True)
@@ -309,74 +186,38 @@ def test_kill_stop_start_restart(docker: Docker, name: str) -> None:
     docker("rm", "--force", name, check=True)
 
 
-def test_a_restart_policy(docker: Docker, name: str) -> None:
-    start(docker, name, "sh", "-c", "echo once >> /count; [ $(grep -c . /count) -ge 3 ] && exit 0; exit 1", options=("--restart", "on-failure:5"))
-    assert docker("wait", name).out in ("0\n", "1\n")
-    while state(docker, name)["Status"] != "exited":
-        pass
-    found = json.loads(docker("inspect", name).out)[0]
-    assert (found["RestartCount"], found["State"]["ExitCode"]) == (2, 0)
-
-
 def test_a_health_check(docker: Docker, name: str) -> None:
     options = ("--health-cmd", "test -e /healthy", "--health-interval", "100ms", "--health-retries", "1")
-    start(docker, name, "sh", "-c", "touch /healthy; sleep 1000", options=options)
-    while state(docker, name)["Health"]["Status"] != "healthy":  # type: ignore[index]
+    docker.start(name, "sh", "-c", "touch /healthy; sleep 1000", options=options)
+    while docker.state(name)["Health"]["Status"] != "healthy":  # type: ignore[index]
         pass
     docker("exec", name, "rm", "/healthy", check=True)
-    while state(docker, name)["Health"]["Status"] != "unhealthy":  # type: ignore[index]
+    while docker.state(name)["Health"]["Status"] != "unhealthy":  # type: ignore[index]
         pass
 
 
 def test_out_of_memory(docker: Docker, name: str) -> None:
-    start(docker, name, "tail", "/dev/zero", options=("--memory", "24m", "--memory-swap", "24m"))
+    docker.start(name, "tail", "/dev/zero", options=("--memory", "24m", "--memory-swap", "24m"))
     assert docker("wait", name).out == "137\n"
-    assert state(docker, name)["OOMKilled"] is True
+    assert docker.state(name)["OOMKilled"] is True
 
 
 # ---- files ----
 
 
-def test_volumes(docker: Docker, name: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("of the host")
-    tmp_path.chmod(0o777)
-    script = "cat /bind/file; echo new > /bind/new; touch /ro/x 2>/dev/null || echo read-only; echo kept > /named/file; touch /anonymous/x"
-    options = ("-v", f"{tmp_path}:/bind", "-v", f"{tmp_path}:/ro:ro", "-v", f"{name}:/named", "-v", "/anonymous")
-    done = run(docker, "sh", "-c", script, options=options)
-    assert done.out == "of the hostread-only\n", done
-    facts = (tmp_path / "new").stat()
-    assert (facts.st_uid, facts.st_gid) == (0, 0)  # root in the container is root on disk, as with runc
-    assert run(docker, "cat", "/named/file", options=("-v", f"{name}:/named")).out == "kept\n"
-    docker("volume", "rm", name, check=True)
-
-
 def test_a_volume_starts_with_what_the_image_has(docker: Docker, name: str) -> None:
-    assert "root:x:0:0" in run(docker, "cat", "/etc/passwd", options=("-v", f"{name}:/etc")).out
+    assert "root:x:0:0" in docker.run("cat", "/etc/passwd", options=("-v", f"{name}:/etc")).out
     docker("volume", "rm", name, check=True)
 
 
-def test_changes_are_in_the_layer(docker: Docker, name: str) -> None:
-    script = "echo text > /etc/new; rm /etc/group; chown 5:6 /etc/new"
-    docker("run", "--network", "none", "--name", name, "busybox", "sh", "-c", script, check=True)
-    assert set(docker("diff", name, check=True).out.splitlines()) >= {"A /etc/new", "D /etc/group"}
-    docker("commit", name, f"{name}:latest", check=True)
-    done = docker("run", "--rm", "--network", "none", f"{name}:latest", "sh", "-c", "cat /etc/new; stat -c %u:%g /etc/new; ls /etc")
-    assert done.out.split() == ["text", "5:6", *sorted(["hostname", "hosts", "mtab", "new", "passwd", "resolv.conf"])], done
-    docker("rmi", f"{name}:latest", check=True)
-
-
-def test_copy_in_and_out(docker: Docker, name: str, tmp_path: Path) -> None:
-    start(docker, name, "sh", "-c", "echo inside > /tmp/out; sleep 1000")
-    while docker("exec", name, "test", "-s", "/tmp/out").code:
-        pass
-    docker("cp", f"{name}:/tmp/out", tmp_path / "out", check=True)
-    assert (tmp_path / "out").read_text() == "inside\n"
+def test_copy_in(docker: Docker, name: str, tmp_path: Path) -> None:
+    docker.start(name, "sleep", "1000")
     (tmp_path / "in").write_text("from outside")
     docker("cp", tmp_path / "in", f"{name}:/tmp/in", check=True)
     assert docker("exec", name, "cat", "/tmp/in").out == "from outside"
 
 
-def test_build(docker: Docker, name: str, tmp_path: Path, daemon: Docker) -> None:
+def test_build(docker: Docker, name: str, tmp_path: Path) -> None:
     """The steps of a build have the daemon's default runtime; its result runs on ours."""
     (tmp_path / "Dockerfile").write_text("FROM busybox:latest\nCOPY file /file\nENV A=b\nCMD cat /file; echo $A\n")
     (tmp_path / "file").write_text("copied\n")
@@ -389,29 +230,30 @@ def test_build(docker: Docker, name: str, tmp_path: Path, daemon: Docker) -> Non
 
 
 def test_network_none_has_loopback_alone(docker: Docker) -> None:
-    done = run(docker, "sh", "-c", "ip -o link | wc -l; ip addr show lo | grep -c 127.0.0.1")
+    done = docker.run("sh", "-c", "ip -o link | wc -l; ip addr show lo | grep -c 127.0.0.1")
     assert done.out == "1\n1\n", done
 
 
-def test_network_host(docker: Docker, containerd: Containerd) -> None:
+def test_network_host(docker: Docker, dockers_containerd: Containerd) -> None:
     done = docker("run", "--rm", "--network", "host", "busybox", "readlink", "/proc/self/ns/net")
-    assert done.out == subprocess.run(containerd.inside("readlink", "/proc/self/ns/net"), capture_output=True, text=True, check=True).stdout
+    its = subprocess.run(dockers_containerd.inside("readlink", "/proc/self/ns/net"), capture_output=True, text=True, check=True)
+    assert done.out == its.stdout
 
 
 def test_the_network_of_another_container(docker: Docker, name: str) -> None:
-    start(docker, name, "sh", "-c", "nc -l -p 4000 -e cat")
+    docker.start(name, "sh", "-c", "nc -l -p 4000 -e cat")
     script = "until echo word | nc 127.0.0.1 4000; do :; done"
     assert docker("run", "--rm", "--network", f"container:{name}", "busybox", "sh", "-c", script).out == "word\n"
 
 
 @pytest.fixture(scope="module")
-def networked(containerd: Containerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+def networked(dockers_containerd: Containerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     """A daemon with a bridge and a packet filter, in a network namespace of its own. It needs iptables, veth and bridges."""
     for needed in ("iptables -t nat -L", "ip link add probe0 type veth", "ip link add probe1 type bridge"):
         tried = subprocess.run(["unshare", "--net", *needed.split()], capture_output=True, text=True, check=False)
         if tried.returncode:
             pytest.skip(f"{needed}: {tried.stderr.strip()}")
-    dockerd = Docker(containerd, tmp_path_factory.mktemp("n"), "--bip", "172.31.255.1/24")
+    dockerd = Docker(dockers_containerd, tmp_path_factory.mktemp("n"), "--bip", "172.31.255.1/24")
     yield dockerd
     dockerd.stop()
 
@@ -419,14 +261,11 @@ def networked(containerd: Containerd, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def bridged(networked: Docker) -> Iterator[Docker]:
     yield networked
-    left = networked("ps", "--all", "--quiet").out.split()
-    if left:
-        networked("rm", "--force", *left)
+    networked.clear()
     networked("network", "prune", "--force")
-    settle()
 
 
-def test_network_bridge(bridged: Docker, name: str, containerd: Containerd) -> None:
+def test_network_bridge(bridged: Docker, name: str, dockers_containerd: Containerd) -> None:
     """libnetwork's prestart hook finds the network namespace by the state on its stdin, and puts an interface there."""
     bridged("run", "-d", "--name", name, "busybox", *SERVE, check=True)
     address = json.loads(bridged("inspect", name).out)[0]["NetworkSettings"]["IPAddress"]
@@ -444,7 +283,7 @@ def test_a_network_of_the_users_with_names(bridged: Docker, name: str) -> None:
     assert done.out.splitlines()[0] == "served", done
 
 
-def test_a_published_port(bridged: Docker, name: str, containerd: Containerd) -> None:
+def test_a_published_port(bridged: Docker, name: str, dockers_containerd: Containerd) -> None:
     bridged("run", "-d", "--publish", "8080:80", "--name", name, "busybox", *SERVE, check=True)
     script = "until nc 172.31.255.1 8080; do :; done"
     assert bridged("run", "--rm", "busybox", "sh", "-c", script).out == "served\n"

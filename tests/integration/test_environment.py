@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import stat
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,24 @@ def test_home_is_what_passwd_says(pysc: Pysc, bundle: Bundles, uid: int, env: li
     subprocess.run(pysc.argv("run", "-d", "-b", made, pysc.id), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, timeout=60)
     assert pysc("exec", pysc.id, "sh", "-c", "echo $HOME").out == f"{home}\n"
     pysc("delete", "--force", pysc.id, check=True)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR])
+def test_a_passwd_that_is_no_file_is_not_even_opened(pysc: Pysc, bundle: Bundles, kind: int) -> None:
+    """The host's root opens it, outside of the container's device rules: a watchdog would begin to run."""
+    made = bundle(["true"], writable=True, process={"env": ["PATH=/bin"]})
+    passwd = made.rootfs / "etc" / "passwd"
+    passwd.unlink()
+    os.mknod(passwd, kind | 0o666, os.makedev(1, 5))
+    libc = ctypes.CDLL(None, use_errno=True)
+    watch = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        assert libc.inotify_add_watch(watch, os.fsencode(passwd), 0x20) > 0  # IN_OPEN
+        pysc("run", "-b", made, pysc.id, check=True)
+        with pytest.raises(BlockingIOError):
+            os.read(watch, 4096)
+    finally:
+        os.close(watch)
 
 
 def link_out(passwd: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 DEADLINE = 30
-SAMPLE = (0.5, 0.9)
+SAMPLE = (0.5, 0.9, 0.96)
 """Steps of each case in the normal run: the first ones are the interpreter's."""
 
 FORKS = ("56", "435")  # clone, clone3
@@ -46,6 +46,8 @@ RUNNING = [("cli", "cli"), ("cli", "init"), ("cli", "sentry of the container"), 
 CASES = [
     *(("create", *case) for case in OWN + OTHERS),
     *(("create --ignore-cgroups", *case) for case in (*OWN, OTHERS[2])),
+    *(("create --overlay", *case) for case in (OWN[0], OWN[2])),
+    *(("delete of an overlay", *case) for case in RUNNING[:1]),
     *(("run", *case) for case in OWN + OTHERS),
     *(("start", *case) for case in RUNNING),
     *(("exec", *case) for case in (*RUNNING, ("cli", "stage"), ("stage", "stage"))),
@@ -54,7 +56,8 @@ CASES = [
     *(("delete --force", *case) for case in RUNNING),
 ]
 TRUSTED = [
-    *((verb, "cli", "cli") for verb in ("create", "create --ignore-cgroups", "run", "start", "exec", "kill", "delete", "delete --force")),
+    *((verb, "cli", "cli") for verb in ("create", "create --overlay", "create --ignore-cgroups", "run", "start")),
+    *((verb, "cli", "cli") for verb in ("exec", "kill", "delete", "delete --force")),
     *((verb, "cli", "init") for verb in ("start", "exec", "kill", "delete --force")),
 ]
 """Without a sandbox: there are only the command and its container."""
@@ -84,6 +87,8 @@ class Scene:
         self._steps = directory / "steps"
         self._temporary = directory / "tmp"
         self._temporary.mkdir()
+        self._changes = directory / "changes"
+        self._changes.mkdir(mode=0o700)
         self.verb = verb
         self.clock = clock
         self.victim = victim
@@ -92,12 +97,14 @@ class Scene:
         id, pid_file = self._pysc.id, self._temporary / "pid"
         return {
             "create": ["create", "--pid-file", pid_file, "-b", self._bundle, id],
+            "create --overlay": [f"--overlay=dir={self._changes}", "create", "-b", self._bundle, id],
             "create --ignore-cgroups": ["--ignore-cgroups", "create", "-b", self._bundle, id],
             "run": ["run", "-b", self._bundle, id],
             "start": ["start", id],
             "exec": ["exec", "--pid-file", pid_file, id, "true"],
             "kill": ["kill", id, "KILL"],
             "delete": ["delete", id],
+            "delete of an overlay": ["delete", id],
             "delete --force": ["delete", "--force", id],
         }[self.verb]
 
@@ -105,7 +112,10 @@ class Scene:
         """The container that the verb needs; who is to be killed, as killer.c wants it."""
         if self.verb.startswith(("create", "run")):
             return self.victim
-        for verb in (["create", "-b", self._bundle], ["start"])[: 1 + (self.verb in ("exec", "kill", "delete --force"))]:
+        create = ["create", "-b", self._bundle]
+        if self.verb == "delete of an overlay":
+            create[:0] = [f"--overlay=dir={self._changes}"]
+        for verb in (create, ["start"])[: 1 + (self.verb in ("exec", "kill", "delete --force"))]:
             done = self._run(*verb, self._pysc.id)
             assert done.code == 0, done
         who = self.victim.partition(" ")[0]
@@ -146,7 +156,7 @@ class Scene:
 
     def again(self) -> list[str]:
         """The verb once more, after the command itself was killed."""
-        if self.victim != "cli" or self.verb in ("create", "create --ignore-cgroups", "run"):
+        if self.victim != "cli" or self.verb in ("create", "create --ignore-cgroups", "create --overlay", "run"):
             return []
         done = self._run(*self.words())
         fine = done.code == 0 or "does not exist" in done.err
@@ -170,6 +180,7 @@ class Scene:
         if self._pysc.root.exists():
             wrong += [f"file {name}" for name in os.listdir(self._pysc.root) if not name.startswith(".filter-")]
         wrong += [f"file {name}" for name in os.listdir(self._temporary) if name != "pid"]
+        wrong += [f"changes {name}" for name in os.listdir(self._changes)]
         if wrong:
             for path in list(self._pysc.cgroups()):
                 os.rmdir(path)

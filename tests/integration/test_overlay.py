@@ -100,6 +100,24 @@ def test_more_layers_than_fit_into_one_parameter(pysc: Pysc, snapshot: Callable[
     assert pysc("run", "-b", made.bundle, pysc.id).out == "40\n"
 
 
+def test_an_overlay_of_the_containers_own_leaves_the_engines_layer_alone(pysc: Pysc, snapshot: Callable[..., Snapshot], tmp_path: Path) -> None:
+    changes = tmp_path / "changes"
+    changes.mkdir(mode=0o700)
+    made = snapshot("stat -c %u:%g /etc/owned; echo more >> /etc/owned; rm /etc/group; sleep 1000", lowers=2)
+    for medium in ("memory", f"dir={changes}"):
+        argv = pysc.argv(f"--overlay={medium}", "create", "-b", made.bundle, pysc.id)
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as created:
+            assert created.wait() == 0
+            pysc("start", pysc.id, check=True)
+            assert created.stdout is not None
+            assert created.stdout.readline() == "1000:1001\n"
+            while (listed := pysc("diff", pysc.id, check=True).out).count("\n") < 3:
+                pass
+            assert listed == "C /etc\nD /etc/group\nC /etc/owned\n"
+            pysc("delete", "--force", pysc.id, check=True)
+    assert os.listdir(made.diff) == os.listdir(changes) == []
+
+
 def test_devices_of_a_layer_stay_closed(pysc: Pysc, snapshot: Callable[..., Snapshot], tmp_path: Path) -> None:
     made = snapshot("exec 3<>/null && echo open")
     os.mknod(tmp_path / "plain" / "lower0" / "null", 0o20666, os.makedev(1, 3))

@@ -72,6 +72,30 @@ def test_do(user: User) -> None:
     assert not (user.home / "new").exists()  # the overlay is thrown away
 
 
+@pytest.mark.parametrize("name", ["/dev/stdin", "/proc/self/fd/0", "/proc/thread-self/fd/0"])
+def test_what_is_given_open_for_reading_is_not_written_to(user: User, name: str) -> None:
+    """Its owner is the user, and inside root is."""
+    given = user.home / "given"
+    given.write_text("as it was")
+    user.give([given])
+    attack = (
+        f"cat {name}; for how in '>' '>>' '<>'; do (eval \": $how {name}\") 2>/dev/null || echo refused; done; "
+        f"python3 -c 'import os; os.truncate(\"{name}\", 0)' 2>/dev/null || echo refused; : < {name} && echo again"
+    )
+    outside = user.argv("pysc", "do", "--", "sh", "-c", attack)
+    first = user.argv("pysc", "run", "--detach", "-b", bundle(user, "sleep", "1000"), "first")
+    subprocess.run(first, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60, check=True)
+    joined = user.argv("pysc", "exec", "first", "sh", "-c", attack)
+    for argv in (outside, joined):
+        with open(given) as stdin:
+            done = subprocess.run(argv, stdin=stdin, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.stdout, given.read_text()) == ("as it wasrefused\nrefused\nrefused\nrefused\nagain\n", "as it was"), done
+    with open(given, "w") as stdout:  # what it has, it may open again
+        subprocess.run(user.argv("pysc", "do", "--", "sh", "-c", "echo new > /dev/stdout"), stdout=stdout, timeout=60, check=True)
+    assert given.read_text() == "new\n"
+    user("pysc", "delete", "--force", "first", check=True)
+
+
 @pytest.mark.parametrize("platform", ["notify", "namespace"])
 def test_do_in_a_directory_of_somebody_elses(user: User, tmp_path: Path, platform: str) -> None:
     for directory in (tmp_path, *tmp_path.parents[:2]):
@@ -164,6 +188,40 @@ def test_exec_and_the_life_of_a_container(user: User) -> None:
         pass
     user("pysc", "delete", "box", check=True)
     assert user("pysc", "list", "-q").out == ""
+
+
+def test_an_overlay(user: User) -> None:
+    made = bundle(user, "sh", "-c", "echo new > /new; rm /etc/group; mkdir -p /a/b/c; chmod 0 /a/b; echo more >> /etc/passwd; exec sleep 1000")
+    changes = user.home / "changes"
+    changes.mkdir(mode=0o700, exist_ok=True)
+    user.give([changes])
+    for medium in ("memory", f"dir={changes}"):
+        argv = user.argv("pysc", f"--overlay={medium}", "create", "--bundle", made, "box")
+        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        user("pysc", "start", "box", check=True)
+        while "sleep" not in user("pysc", "exec", "box", "cat", "/proc/1/cmdline").out:
+            pass
+        done = user("pysc", "diff", "box", check=True)
+        assert done.out.splitlines() == ["A /a", "A /a/b", "A /a/b/c", "C /etc", "D /etc/group", "C /etc/passwd", "A /new"], done
+        user("pysc", "delete", "--force", "box", check=True)
+    assert not (made / "rootfs/new").exists()
+    assert os.listdir(changes) == []
+
+
+def test_an_overlay_has_files_of_subordinate_ids(subordinate: User) -> None:
+    """Which the user cannot remove but as root of a user namespace."""
+    caps = {kind: ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"] for kind in ("bounding", "effective", "permitted")}
+    script = "mkdir -m 700 -p /own/sub; touch /own/sub/file; chown -R 5:6 /own; stat -c %u:%g /own/sub/file"
+    made = bundle(subordinate, "sh", "-c", script, process={"capabilities": caps})
+    changes = subordinate.home / "changes"
+    changes.mkdir(mode=0o700)
+    subordinate.give([changes])
+    done = subordinate("pysc", f"--overlay=dir={changes}", "run", "--keep", "--bundle", made, "box")
+    assert done.out == "5:6\n", done
+    assert (changes / "box/upper/own").stat().st_uid == SUBORDINATE + 4
+    assert subordinate("pysc", "diff", "box").out == "A /own\nA /own/sub\nA /own/sub/file\n"
+    subordinate("pysc", "delete", "box", check=True)
+    assert os.listdir(changes) == []
 
 
 def test_subordinate_ids(subordinate: User) -> None:

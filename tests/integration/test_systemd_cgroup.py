@@ -89,7 +89,19 @@ def test_a_scope_from_create_to_delete(pysc: Pysc, bundle: Bundles, bus: Bus) ->
         assert own == f"/{bus.slice}/{unit}", controller
     assert Path(f"/sys/fs/cgroup/memory/{bus.slice}/{unit}/memory.limit_in_bytes").read_text() == f"{64 << 20}\n"
 
-    body = next(body for member, body in bus.asked() if member == "StartTransientUnit")
+    scopes = {body[0]: body for member, body in bus.asked() if member == "StartTransientUnit"}
+    beside = f"pysc-pysc-{pysc.id}.scope"
+    assert set(scopes) == {unit, beside}
+    state = json.loads((pysc.root / pysc.id / "state.json").read_text())
+    for who in ("sentry", "gofer"):
+        with open(f"/proc/{state[who][0]}/cgroup") as file:
+            lines = [line.strip().split(":", 2) for line in file]
+        for controller in ("name=systemd", "pids", "memory", "cpu"):
+            own = next(path for _, names, path in lines if controller in names.split(","))
+            assert own == f"/{bus.slice}/{beside}", (who, controller)
+    assert {name: value[1] for name, value in scopes[beside][2]}["Slice"] == bus.slice
+
+    body = scopes[unit]
     given = {name: value[1] for name, value in body[2]}
     assert (body[0], given["Slice"], given["Delegate"], given["DefaultDependencies"]) == (unit, bus.slice, True, False)
     assert (given["MemoryLimit"], given["CPUShares"], given["CPUQuotaPerSecUSec"], given["TasksMax"]) == (64 << 20, 512, 340_000, 20)
@@ -99,7 +111,8 @@ def test_a_scope_from_create_to_delete(pysc: Pysc, bundle: Bundles, bus: Bus) ->
     assert bus.asked()[-1] == ("SetUnitProperties", [unit, True, [["TasksMax", ["t", (1 << 64) - 1]]]])
     pysc("delete", "--force", pysc.id, env=bus.environ, check=True)
     assert ("StopUnit", [unit, "replace"]) in bus.asked()
-    assert [d for d, _, _ in os.walk("/sys/fs/cgroup") if d.endswith(f"/{unit}")] == []
+    assert ("StopUnit", [beside, "replace"]) in bus.asked()
+    assert [d for d, _, _ in os.walk("/sys/fs/cgroup") if d.endswith((f"/{unit}", f"/{beside}"))] == []
 
 
 @pytest.mark.parametrize(
@@ -113,7 +126,7 @@ def test_a_scope_that_is_refused(pysc: Pysc, bundle: Bundles, bus: Bus, fail: st
     assert (done.code, says in done.err) == (1, True), done
     assert pysc.containers() == []
     for directory, _, _ in sorted(os.walk("/sys/fs/cgroup"), reverse=True):
-        if directory.endswith(f"/pysc-{pysc.id}.scope"):
+        if directory.endswith(f"pysc-{pysc.id}.scope"):
             os.rmdir(directory)  # the double has made it, and stops nothing
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from typing import TYPE_CHECKING
@@ -21,8 +20,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox", *DOCKER_PROGRAMS),
 ]
-
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +54,7 @@ def containerd(daemon: Containerd) -> Iterator[Containerd]:
 @pytest.fixture
 def docker(dockerd: Docker) -> Iterator[Docker]:
     yield dockerd
-    left = dockerd("ps", "--all", "--quiet").out.split()
-    if left:
-        dockerd("rm", "--force", "--volumes", *left)
-    settle()
-
-
-@pytest.fixture
-def name() -> str:
-    return f"pysc-trusted-{os.getpid()}-{next(_numbers)}"
+    dockerd.clear()
 
 
 def test_ctr_run(containerd: Containerd, name: str) -> None:

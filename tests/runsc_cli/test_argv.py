@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runsc_cli.argv import Call, scan, scan_globals
 from runsc_cli.cli import read
 from runsc_cli.errors import UsageError
-from runsc_cli.options import FLAG, GLOBAL, INT, INTS, LIST, VERBS, Option, Verb
+from runsc_cli.options import CHOICE, FLAG, GLOBAL, INT, INTS, LIST, VERBS, Option, Verb
 
 WORDS = st.text(alphabet="ab/=. é-", max_size=6)
 PLAIN = WORDS.filter(lambda word: word == "-" or not word.startswith("-"))
@@ -34,6 +34,11 @@ def spelt(draw: st.DrawFn, option: Option) -> tuple[list[str], Any]:
         if value and draw(st.booleans()):
             return [f"{dashes}{name}"], True
         return [f"{dashes}{name}={text}"], value
+    if option.kind == CHOICE:
+        if draw(st.booleans()):
+            return [f"{dashes}{name}"], "true"
+        value = draw(WORDS)
+        return [f"{dashes}{name}={value}"], value
     if option.kind in (INT, INTS):
         value = draw(st.integers(-99, 10**9))
     elif option.choices:

@@ -45,6 +45,24 @@ def test_ids_that_are_refused(id: str, store: Store) -> None:
     assert not os.path.exists(store.root)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give directories away")
+@pytest.mark.parametrize("mode", [None, 0o770, 0o707])
+@pytest.mark.parametrize("which", ["root", "container"])
+def test_a_state_of_somebody_elses_is_not_believed(store: Store, which: str, mode: int | None) -> None:
+    with store.create("web") as container:
+        place = store.root if which == "root" else container.dir
+    if mode is None:
+        os.chown(place, 1000, 1000)
+    else:
+        os.chmod(place, mode)
+    with pytest.raises(PyscError, match="of your own is needed"):
+        store.load("web")
+    if which == "root":
+        with pytest.raises(PyscError, match="of your own is needed"):
+            store.create("other")
+        assert os.listdir(store.root) == ["web"]
+
+
 def test_an_empty_id_has_a_text_of_its_own(store: Store) -> None:
     with pytest.raises(InvalidId, match=r"^container id cannot be empty$"):
         store.load("")

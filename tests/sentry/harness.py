@@ -273,7 +273,9 @@ class _Container:
             "born": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
             "debug": True,  # a refused call of its own is named on stderr
             "devices": [rule.plain() for rule in DEFAULT],
+            "outside": [],
             "record_missing": False,
+            "release": "",
             "no_new_privs": self._options.no_new_privs,
             "bounding": guest.ALL_CAPABILITIES,
             "init": init,

@@ -132,6 +132,17 @@ def test_the_instructions_of_frequent_calls(variant: tuple[str, str]) -> None:
         assert execute(PROGRAMS[variant], NUMBERS[name], AUDIT_ARCH_X86_64, args)[1] <= most, name
 
 
+def test_what_is_to_be_sent_to_the_sentry_is_and_nothing_else_changes() -> None:
+    chosen = {"read", "ioctl", "clone", "openat", "execve"}
+    for variant in VARIANTS:
+        program = check(filters.program(*variant, chosen))
+        for row in ROWS:
+            for args in boundary_calls(rules_of(row.disposition(*variant))):
+                wanted = RET_USER_NOTIF if row.name in chosen else returned(row.disposition(*variant), args)
+                assert execute(program, row.number, AUDIT_ARCH_X86_64, args)[0] == wanted, row.name
+        assert filters.notified(*variant, chosen) == filters.notified(*variant) | {NUMBERS[name] for name in chosen}
+
+
 def test_the_attack_surface() -> None:
     for variant in VARIANTS:
         counts = filters.surface(*variant)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sentry.abi import AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
+from sentry.abi import AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW
 from tests.sentry.harness import KERNEL_ADDRESS, UNMAPPED, Buffer, both
 from tests.sentry.syscalls.names import BASE_PATHS, PATHS, prepare
 
@@ -43,6 +44,7 @@ def calls(path: object) -> list[tuple[object, ...]]:
         *(("faccessat", AT_FDCWD, path, mode) for mode in (0, 4, 2, 1)),
         *(("faccessat2", AT_FDCWD, path, mode, AT_EACCESS) for mode in (0, 4, 2, 1)),
         ("faccessat2", AT_FDCWD, path, 4, AT_SYMLINK_NOFOLLOW),
+        *(("name_to_handle_at", AT_FDCWD, path, Buffer(136, b"\x80"), Buffer(8), flags) for flags in (0, AT_SYMLINK_FOLLOW, 1, 2, 0x200)),
         ("readlink", path, Buffer(100), 100),
         ("readlinkat", AT_FDCWD, path, Buffer(3), 3),
     ]
@@ -121,6 +123,42 @@ def test_flags_and_modes() -> None:
             k("access", UNMAPPED, 1 << bit)
         k("statx", AT_FDCWD, b"file", _AT_STATX_FORCE_SYNC | _AT_STATX_DONT_SYNC, 0, Buffer(256))
         k("statx", AT_FDCWD, b"file", _AT_STATX_FORCE_SYNC, 0, Buffer(256))
+
+    both(body, prepare)
+
+
+def test_handles() -> None:
+    def body(k: Caller) -> None:
+        directory = os.open("dir", os.O_PATH)
+        for bit in range(32):
+            k("name_to_handle_at", AT_FDCWD, b"file", Buffer(136, b"\x80"), Buffer(8), 1 << bit)
+        for flags in (3, 0x202, 0x1002, 0x201, 0x1200):
+            k("name_to_handle_at", directory, b"inner", Buffer(136, b"\x80"), Buffer(8), flags)
+        for size in (0, 1, 8, 127, 128, 129, 4096, 0xFFFFFFFF):
+            handle, mount = Buffer(max(8, min(size + 8, 8192)), size.to_bytes(4, "little")), Buffer(4)
+            result = k("name_to_handle_at", directory, b"", handle, mount, AT_EMPTY_PATH)
+            if result in (0, -errno.EOVERFLOW):
+                k.note(handle.content[:8], mount.content != bytes(4))
+        for bad in (None, UNMAPPED, KERNEL_ADDRESS, Buffer(3), Buffer(7)):
+            k("name_to_handle_at", AT_FDCWD, b"file", bad, Buffer(4), 0)
+            k("name_to_handle_at", AT_FDCWD, b"file", Buffer(136, b"\x80"), bad, 0)
+            k("name_to_handle_at", AT_FDCWD, bad, bad, bad, 0)
+
+    both(body, prepare)
+
+
+def test_a_handle_and_a_mount_are_those_that_the_kernel_gives() -> None:
+    def body(k: Caller) -> None:
+        def told(path: bytes, flags: int) -> tuple[bytes, bytes]:
+            handle, mount = Buffer(136, b"\x80"), Buffer(8)
+            k("name_to_handle_at", AT_FDCWD, path, handle, mount, flags)
+            return handle.content, mount.content
+
+        k.note(told(b"file", 0) == told(b"./dir/../file", 0), told(b"file", 0)[0] != told(b"dir", 0)[0])
+        k.note(told(b"to_file", 0)[0] != told(b"file", 0)[0], told(b"to_file", AT_SYMLINK_FOLLOW) == told(b"file", 0))
+        with open("/proc/self/mountinfo", "rb") as f:
+            mounts = {int(line.split()[0]) for line in f}
+        k.note(int.from_bytes(told(b"file", 0)[1], "little") in mounts)
 
     both(body, prepare)
 

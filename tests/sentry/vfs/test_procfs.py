@@ -181,6 +181,14 @@ def test_names_in_shared_namespaces(name: bytes, write: bool, expected: str) -> 
     assert repr(classify(name, write=write, own_net=False, own_ipc=False)) == expected
 
 
+@pytest.mark.parametrize("name", ["ipv4/conf", "ipv4/neigh", "ipv6/conf", "ipv6/neigh", "ipv4/conf/eth0"])
+def test_interfaces_of_a_shared_network_are_not_listed(name: str) -> None:
+    directory = f"/proc/sys/net/{name}".encode()
+    assert repr(classify(directory, directory=True, own_net=False)) == "DENY(13)"
+    assert repr(classify(directory, directory=True)) == "NATIVE"
+    assert repr(classify(b"/proc/sys/net/ipv4", directory=True, own_net=False)) == "NATIVE"
+
+
 @given(st.lists(st.sampled_from([b"proc", b"sys", b"1", b"self", b"fd", b"task", b"", b"..", b"\xff", b"net"])))
 @example([b"proc", b"1", b"task"])
 def test_any_name(parts: list[bytes]) -> None:

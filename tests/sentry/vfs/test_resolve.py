@@ -45,14 +45,17 @@ if TYPE_CHECKING:
     Query = tuple[str, int, bytes, int, int]
     Node = tuple[str, str, str]
 
-EXAMPLES = int(os.environ.get("PYSC_RESOLVE_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("PYSC_RESOLVE_EXAMPLES", "25"))
 LOOKUPS = 250
 """In each tree."""
 
 PLACES = ["a", "a/a", "a/a/a", "a/a/b", "a/b", "a/b/a", "a/b/b", "b", "b/a", "b/a/a", "b/a/b", "b/b", "b/b/a", "b/b/b"]
 """Where a tree has something, parents first."""
 
-KINDS = ["dir"] * 8 + ["link"] * 8 + ["file", "locked", "sticky", "sticky", "bind", "bind", "tmpfs", "nosymfollow"]
+KINDS = ["dir"] * 10 + ["link"] * 10 + ["file", "file", "locked", "sticky", "sticky"]
+KINDS += ["bind", "bind", "tmpfs", "nosymfollow", "nested", "stacked", "covered"]
+MOUNTS = ("bind", "tmpfs", "nosymfollow", "nested", "stacked")
+"""nested: a mount below a mount; stacked: one on top of another; covered: a file with a file mounted on it."""
 
 CREATED = 0o600
 """The mode of what a lookup with O_CREAT makes; nothing in a tree has it."""
@@ -63,9 +66,20 @@ LEFT = ("left",)
 STEPS = ["a", "b", "a", "b", "a", "b", "..", "..", ".", "", "c"]
 CLIMBING = ["../base/", "a/../../base/", "../../work/base/"]
 STARTS = ["", "", "", "", "", "", *CLIMBING, "/work/base/", "/", "//work/./base//"]
-PROC_STARTS = ["/proc/1/cwd/", "/proc/self/root/work/base/", "/proc/self/fd/80/", "/proc/thread-self/cwd/"]
+PROC_STARTS = [
+    "/proc/1/cwd/",
+    "/proc/self/root/work/base/",
+    "/proc/self/fd/80/",
+    "/proc/self/fd/81/../",
+    "/proc/thread-self/cwd/",
+    "/proc/thread-self/root/../work/base/",
+    "/proc/1/root/proc/self/cwd/",
+    "/proc/../work/base/",
+]
 ENDS = ["", "", "", "", "/", "//", "/.", "/.."]
-CALLS = ["openat", "openat", "openat2", "openat2", "openat2", "newfstatat", "readlinkat", "mkdirat"]
+CALLS = ["openat"] * 4 + ["openat2"] * 6 + ["newfstatat", "statx", "faccessat2", "readlinkat", "truncate", "lgetxattr", "getxattr"]
+CALLS += ["mkdirat", "mkdirat", "symlinkat", "mknodat"]
+MAKING = ("mkdirat", "symlinkat", "mknodat")
 WAYS = [
     os.O_RDONLY,
     os.O_DIRECTORY,
@@ -116,7 +130,7 @@ def make(tree: list[Node]) -> None:
     for place, kind, text in tree:
         path = os.path.join("/work/base", place)
         try:
-            if kind == "file":
+            if kind in ("file", "covered"):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644))
             elif kind == "link":
                 os.symlink(text or ".", path)
@@ -137,15 +151,24 @@ def mount(tree: list[Node]) -> None:
     """In the container: the mounts of the tree, where they can be made."""
     for place, kind, text in tree:
         target = os.path.realpath(os.path.join("/work/base", place))
-        if kind not in ("bind", "tmpfs", "nosymfollow") or not target.startswith("/work/base/") or not os.path.isdir(target):
+        if not target.startswith("/work/base/"):
+            continue
+        if kind == "covered" and os.path.isfile(target):
+            lib.mount_(b"/etc/hostname", target.encode(), ffi.NULL, MS_BIND, ffi.NULL)
+        if kind not in MOUNTS or not os.path.isdir(target):
             continue
         if kind == "bind":
             source = os.path.join("/work/base", text.split("/")[0])
             lib.mount_(source.encode(), target.encode(), ffi.NULL, MS_BIND | MS_REC, ffi.NULL)
-        elif lib.mount_(b"none", target.encode(), b"tmpfs", MS_NOSYMFOLLOW if kind == "nosymfollow" else 0, ffi.NULL) == 0:
-            with suppress(OSError):  # the mount may have hidden its own way
-                os.mkdir(target + "/a")
-                os.symlink(text or ".", target + "/b")
+            continue
+        for where, again in ((target, kind == "stacked"), (target + "/a", kind != "nested")):
+            if again and where != target:
+                continue
+            for _ in range(1 + again):
+                if lib.mount_(b"none", where.encode(), b"tmpfs", MS_NOSYMFOLLOW if kind == "nosymfollow" else 0, ffi.NULL) == 0:
+                    with suppress(OSError):  # the mount may have hidden its own way
+                        os.mkdir(where + "/a")
+                        os.symlink(text or ".", where + "/b")
 
 
 def lookup(k: Caller, query: Query) -> tuple[object, ...]:
@@ -163,8 +186,21 @@ def lookup(k: Caller, query: Query) -> tuple[object, ...]:
         raw = Buffer(256)
         result = k.quiet(name, directory, path, raw, 256)
         return (result, raw.content[: max(result, 0)])
-    if name == "mkdirat":
-        result = k.quiet(name, directory, path, CREATED)
+    if name == "statx":
+        raw = Buffer(256)
+        result = k.quiet(name, directory, path, AT_SYMLINK_NOFOLLOW if flags & os.O_NOFOLLOW else 0, 0x17FF, raw)
+        return (result,) if result < 0 else (0, *struct.unpack_from("<Q", raw.content, 0x20), *struct.unpack_from("<IIQ", raw.content, 0x88))
+    if name == "faccessat2":
+        return (k.quiet(name, directory, path, os.R_OK, AT_SYMLINK_NOFOLLOW if flags & os.O_NOFOLLOW else 0),)
+    if name == "truncate":  # of files that are empty, or not there
+        return (k.quiet(name, path, 0),)
+    if name in ("getxattr", "lgetxattr"):
+        return (k.quiet(name, path, b"user.none", 0, 0),)
+    if name in MAKING:
+        if name == "symlinkat":
+            result = k.quiet(name, b"nowhere", directory, path)
+        else:
+            result = k.quiet(name, directory, path, CREATED | (0o010000 if name == "mknodat" else 0), 0)
         if result < 0:
             return (result,)
         fd = k.quiet("openat", directory, path, os.O_PATH | os.O_NOFOLLOW)
@@ -209,7 +245,7 @@ def removed(fd: int) -> tuple[object, ...]:
 
 def creates(query: Query) -> bool:
     name, _dirfd, _path, flags, _resolve = query
-    return name == "mkdirat" or (name.startswith("open") and bool(flags & os.O_CREAT))
+    return name in MAKING or (name.startswith("open") and bool(flags & os.O_CREAT))
 
 
 def start_native(tree: list[Node], uid: int, cwd: str, dirfds: tuple[str, ...], chroot: bool, also: Callable[[], None], k: Caller) -> None:
@@ -320,6 +356,14 @@ def test_dot_dot_at_the_root_enters_what_is_mounted_on_it() -> None:
     assert differences(tree, asked, 0, also=before) == []
 
 
+def test_a_file_of_another_mount_is_no_directory() -> None:
+    """RESOLVE_NO_XDEV: that it is another mount is said before that it is no directory."""
+    tree = [("a", "covered", ""), ("b", "file", "")]
+    paths = [start + path for start in (b"", b"../base/", b"/work/base/") for path in (b"a", b"a/", b"a/b", b"a/..", b"b", b"b/", b"b/b")]
+    asked = [("openat2", -1, path, 0, how) for path in paths for how in (0, RESOLVE_NO_XDEV)]
+    assert differences(tree, asked, 0) == []
+
+
 def test_as_many_links_as_linux_follows() -> None:
     """MAXSYMLINKS: 40 are followed, 41 are not, in one path or one after another, on the fast way and on the slow one."""
 
@@ -352,3 +396,67 @@ def test_a_root_below_the_directory_stops_dot_dot() -> None:
         for how in (0, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
     ]
     assert differences(tree, asked, 0, dirfds=("/work", "/"), chroot=True) == []
+
+
+RENAMED = 500
+"""Rounds of lookups while names change."""
+
+
+def start_renaming() -> None:
+    """The tree, and a process under no filter that moves `d` from `a` to `b` and back, and lets `s` be a directory and a link in turn.
+
+    It ends when nobody has descriptor 91 any more.
+    """
+    for path in ("a/d/e", "b", "s"):
+        os.makedirs(path)
+    for path in ("a/m", "b/m", "s/m", "a/d/e/f"):
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    os.symlink("a/d/e", "l")
+    os.symlink("a", "t")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        names = ffi.new("char[]", b"s"), ffi.new("char[]", b"t")
+        one, other = (int(ffi.cast("uintptr_t", name)) for name in names)
+        done = False
+        while not done:
+            os.rename("a/d", "b/d")
+            lib.syscall6(316, AT_FDCWD, one, AT_FDCWD, other, 2, 0)  # renameat2, RENAME_EXCHANGE
+            os.rename("b/d", "a/d")
+            with suppress(BlockingIOError):
+                done = not theirs.recv(1, socket.MSG_DONTWAIT)
+        os._exit(0)
+    os.dup2(ours.fileno(), 91)
+
+
+def test_renames_while_a_name_is_walked() -> None:
+    """A walk finds what was of that name at some moment of it, as the kernel's would, or nothing; and none of it is another error."""
+    starts = [b"", b"../base/", b"/work/base/", b"/proc/self/cwd/", b"../base/../base/"]
+    climbing = [b"a/d/e/../../m", b"l/../../m", b"b/d/e/../../m", b"a/d/../m"]
+    flat = [b"a/d/e/f", b"l/f", b"b/d/e/f"]
+    swapped = [b"s/m", b"t/m", b"s/../s/m"]
+
+    def body(k: Caller) -> object:
+        of_a, of_b = os.stat("a/m").st_ino, os.stat("b/m").st_ino
+        found = []
+        shown = set()
+        for i in range(RENAMED):
+            start = starts[i % len(starts)]
+            for kind, paths in ((0, climbing), (1, flat), (2, swapped)):
+                fd = k.quiet("openat", AT_FDCWD, start + paths[i % len(paths)], 0, 0)
+                if fd >= 0:
+                    ino, name = os.fstat(fd).st_ino, os.readlink(f"/proc/self/fd/{fd}")
+                    os.close(fd)
+                    shown.add((kind, "found"))
+                    right = (ino in (of_a, of_b), name.endswith("/d/e/f"), name.endswith("/m") and ino != of_b)[kind]
+                else:
+                    shown.add((kind, fd))
+                    right = fd == -errno.ENOENT and kind < 2
+                if not right:
+                    found.append((start, kind, fd, paths[i % len(paths)]))
+        os.close(91)
+        return found, sorted(map(str, shown))
+
+    wrong, shown = alone(body, lambda base: os.chmod(base, 0o755), setup=start_renaming).value  # type: ignore[misc]
+    assert wrong == []
+    assert {"(0, 'found')", "(0, -2)", "(1, 'found')", "(1, -2)", "(2, 'found')"} <= set(shown)

@@ -105,7 +105,7 @@ def test_interfaces() -> None:
     assert (nodes[net + b"lo/type"], nodes[net + b"lo/operstate"]) == (b"772\n", b"unknown\n")
 
 
-@pytest.mark.parametrize(("cpus", "limit"), [(b"0-1", 60), (b"0-3", 60), (b"0-63", 260)])
+@pytest.mark.parametrize(("cpus", "limit"), [(b"0-1", 60), (b"0-3", 70), (b"0-63", 350)])
 def test_small_enough_to_write_at_start(cpus: bytes, limit: int) -> None:
     assert sum(isinstance(node, bytes) for node in tree(view(cpus), nothing).values()) < limit
 
