@@ -365,7 +365,7 @@ def create(context: Context, options: Options, id: str) -> Creation:
     """The verb `create`, without the console: returns the creation, its container locked. On failure nothing is left."""
     bundle = os.path.abspath(options["bundle"] or ".")
     raw = read(os.path.join(bundle, "config.json"))
-    platform = named(choose(context.options, raw))
+    platform = named(choose(context.options, raw, context.log.warning))
 
     def work(creation: Creation) -> None:
         from runsc_cli.spec import parse
@@ -396,7 +396,7 @@ def create_from(context: Context, id: str, view: View) -> Creation:
         creation.describe(view.spec, "/", view)
         creation.run("/", view=view)
 
-    return _create(context, id, named(choose(context.options)), lambda: view.spec.linux.cgroups_path, work)
+    return _create(context, id, named(choose(context.options, warn=context.log.warning)), lambda: view.spec.linux.cgroups_path, work)
 
 
 def _create(context: Context, id: str, platform: type[Platform], path: Callable[[], str], work: Callable[[Creation], None]) -> Creation:

@@ -30,6 +30,8 @@ from sentry.abi import (
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 )
 from sentry.platform._native import ffi, lib
+from sentry.platform.bpf import RET_ALLOW, RET_TRACE, TRACE_MARK, Assembler, by_number
+from sentry.platform.ptrace import CONT
 from sentry.syscalls.numbers import NUMBERS
 
 TYPE_CHECKING = False
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 _ALLOW_ALL = pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)
 _NOTIF_ADDFD = 0x40182103
 _NO_CALL = pack("<QIIII", 0, 0, 0, 0, 0)
+
+TRACING = "ptrace(2) of filtered calls"
+"""The name of a finding."""
+_ANSWER = 4711
 
 PLACES = ("/", "/run", "/dev/shm", "/tmp", "/var/lib/containerd", "/var/lib/docker", "/var/lib/containers")
 """Where bundles and images lie: their file systems are those that matter."""
@@ -112,10 +118,39 @@ def _seccomp() -> list[Finding]:
         error = -lib.syscall6(NUMBERS["ioctl"], _listener(), _NOTIF_ADDFD, int(ffi.cast("uintptr_t", memory)), 0, 0, 0)
         return 0 if error in (errno.ENOENT, errno.EINPROGRESS) else error  # there is no such call: it was looked for
 
-    adding = _probed("kernel", "SECCOMP_IOCTL_NOTIF_ADDFD", add_fd, "no container can be started (Linux 5.9)")
+    adding = _probed("kernel", "SECCOMP_IOCTL_NOTIF_ADDFD", add_fd, "the platform notify does not work (Linux 5.9)")
     adding.required = True
     slower = "every mediated call takes longer (Linux 6.6)"
-    return [adding, _probed("kernel", "SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP", lambda: -lib.notif_sync_wakeup(_listener()), slower)]
+    tracing = "containers do without, but the platform ptrace does not work"
+    return [
+        adding,
+        _probed("kernel", "SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP", lambda: -lib.notif_sync_wakeup(_listener()), slower),
+        _probed("kernel", TRACING, _traced, tracing),
+    ]
+
+
+def _traced() -> int:
+    """Seize a process that has a filter, and give it another result of a call, as the platform ptrace does."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(writing)
+        lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        a = Assembler()
+        passing = a.ret(RET_ALLOW)
+        program = by_number(a, {NUMBERS["getppid"]: a.ret(RET_TRACE | TRACE_MARK)}, passing, passing, passing)
+        ready = lib.filter_install(program, len(program) // 8, 0) == 0 and os.read(reading, 1)
+        os._exit(0 if ready and lib.syscall6(NUMBERS["getppid"], 0, 0, 0, 0, 0, 0) == _ANSWER else errno.EOPNOTSUPP)
+    error = -lib.trace_seize(pid)
+    os.write(writing, b"" if error else b"g")
+    os.close(writing)
+    stop, call = ffi.new("struct traced *"), ffi.new("struct notif *")
+    while not error and lib.trace_wait(stop, call) == 0 and stop.what != lib.TRACED_ENDED:
+        if stop.what == lib.TRACED_CALL and stop.value == TRACE_MARK:
+            error = -lib.trace_reply(pid, _ANSWER)
+        else:
+            error = -lib.trace_resume(pid, CONT, stop.value if stop.what == lib.TRACED_SIGNAL else 0)
+    return error
 
 
 def _file_systems() -> list[Finding]:

@@ -282,6 +282,11 @@ def filter_and_listener(p: Program, bpf: bytes) -> Result:
     return listener
 
 
+def filter_without_listener(p: Program, bpf: bytes) -> None:
+    """Install the filter of a process that will be traced."""
+    p.call("seccomp", SECCOMP_SET_MODE_FILTER, 0, FilterProgram(bpf), what="install the system call filter")
+
+
 def may_filter(process: Process) -> bool:
     """It keeps the capability with which a filter can be installed without no_new_privs: seccomp(2)."""
     caps = process.capabilities

@@ -153,9 +153,10 @@ GLOBAL = (
     Option("log-format", STRING, "format of the log", default="text", choices=("text", "json"),
            refusal="invalid log-format: {}"),
     Option("debug", FLAG, "log more, and show the traceback of an internal error"),
-    Option("platform", STRING, "how system calls are intercepted; namespace: not at all, as with runc, for "
-           "workloads that are trusted (the default of pysc-trusted)", choices=("notify", "ptrace", "namespace")),
-    Option("allow-flag-override", FLAG, "let the annotation dev.pysc.platform choose namespace as well, not only notify"),
+    Option("platform", STRING, "how system calls are intercepted; ptrace: for hosts without seccomp user notification, "
+           "where it is the default; namespace: not at all, as with runc, for workloads that are trusted (the default of "
+           "pysc-trusted)", choices=("notify", "ptrace", "namespace")),
+    Option("allow-flag-override", FLAG, "let the annotation dev.pysc.platform choose namespace as well, not only notify and ptrace"),
     Option("network", STRING, "whose network stack the container has", choices=("sandbox", "host", "none")),
     Option("profile", STRING, "strict mediates also what only reads names: stat, access, readlink",
            choices=("standard", "strict")),
@@ -387,7 +388,7 @@ VERBS = (
         ),
         examples=("pysc help-syscalls", "pysc help-syscalls --format csv")),
     Verb("syscall-tests", "run the system call compatibility suite, natively and in containers", "[FAMILY[.CASE]...]", (
-            Option("platform", LIST, "native, notify, or the command line of a runtime like runc; may be repeated", short="p",
+            Option("platform", LIST, "native, notify, ptrace, namespace, or the command line of a runtime like runc; may be repeated", short="p",
                    metavar="PLATFORM"),
             Option("profile", LIST, "standard or strict; may be repeated", metavar="PROFILE", choices=("standard", "strict")),
             Option("json", STRING, "write the results to this file", default="", metavar="FILE"),

@@ -228,11 +228,11 @@ class Container:
         return fields
 
     def shown_state(self) -> dict[str, Any]:
-        """oci_state() for people and engines: that there is no sandbox is to be seen, whoever has chosen that, and where changes go."""
+        """oci_state() for people and engines: that there is no sandbox, or another, is to be seen, and where changes go."""
         fields = self.oci_state()
         state = self.state
         more = {}
-        if state.platform == "namespace":
+        if state.platform in ("namespace", "ptrace"):
             more["dev.pysc.platform"] = state.platform
         if state.overlay:
             path = state.overlay.get("dir") or state.overlay.get("planned")

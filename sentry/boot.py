@@ -33,7 +33,7 @@ from sentry.devices import Rule
 from sentry.dispatch import Dispatcher
 from sentry.holds import Holds
 from sentry.kernel import Kernel
-from sentry.own_calls import CALLS, SHARED
+from sentry.own_calls import CALLS, SHARED, tracing
 from sentry.platform import own_filter, signals, wire
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import empty_root, forbid_imports
@@ -105,6 +105,11 @@ class Sentry:
             from sentry.syscalls import sys_uname
 
             sys_uname.add(handlers, denied)
+        dispatcher: type[Dispatcher] = Dispatcher
+        if message["platform"] == "ptrace":
+            from sentry.tracer import Tracer
+
+            dispatcher = Tracer
         forbid_imports()
         _check(lib.setns_(given["mnt"], CLONE_NEWNS), "join the mount namespace")
         selffd = _check(lib.openat2_raw(procfd, b"self/fd", O_PATH | O_DIRECTORY, 0, 0), "/proc/self/fd")
@@ -132,7 +137,7 @@ class Sentry:
         self._kernel.outside = frozenset(message["outside"])
         if message["record_missing"]:
             self._kernel.missing = set()
-        self._dispatcher = Dispatcher(self._kernel, handlers, denied, names, selffd)
+        self._dispatcher = dispatcher(self._kernel, handlers, denied, names, selffd)
         if message.get("notified"):
             self._dispatcher.start_watching().stages_known = "execve" in message["notified"]
         if faults:
@@ -157,6 +162,8 @@ class Sentry:
             calls = {**calls, "tgkill": None}
         if message["release"]:
             calls = {**calls, "uname": None}
+        if message["platform"] == "ptrace":
+            calls = tracing(calls)
         own_filter.install(calls, "sentry", debug=message["debug"])
         proc.start(self._kernel)
 
@@ -201,9 +208,13 @@ class Sentry:
             self._kernel.outside |= frozenset(message.get("outside", ()))
             self._dispatcher.serve(fds[0], message.get("pid", 0))
             wire.send(sock, {"ok": True})
-        elif op == "trace" and len(fds) == 1 and len(self._traces) < MAX_TRACES:
+        elif op == "trace" and len(fds) == 1 and self._dispatcher.traceable and len(self._traces) < MAX_TRACES:
             self._trace(fds[0], message)
             wire.send(sock, {"ok": True})
+        elif op == "seize" and not fds:
+            self._kernel.credentials.forget_all()
+            self._kernel.outside |= frozenset(message.get("outside", ()))
+            wire.send(sock, self._seize(message["pid"]))
         elif op == "settled":
             self._kernel.credentials.settled()
             wire.send(sock, {"ok": True})
@@ -216,6 +227,8 @@ class Sentry:
             for fd in fds:
                 os.close(fd)
             what = f"{MAX_TRACES} traces of this container are running already" if op == "trace" else f"unknown request {op!r}"
+            if op == "trace" and not self._dispatcher.traceable:
+                what = "calls are traced on the platform notify alone"
             wire.send(sock, {"error": what})
         return True
 
@@ -231,6 +244,13 @@ class Sentry:
         trace = self._traces.pop(pipe)
         self._dispatcher.start_watching().change(tuple(self._traces.values()))
         trace.close()
+
+    def _seize(self, pid: int) -> dict[str, Any]:
+        try:
+            self._dispatcher.attach(pid)
+        except OSError as e:
+            return {"error": f"{e.filename or e.args[-1]}: {e.strerror}".lower()}
+        return {"ok": True}
 
     def _report(self) -> dict[str, Any]:
         kernel = self._kernel

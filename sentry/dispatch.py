@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 
 from sentry.abi import O_VALID, SECCOMP_USER_NOTIF_FLAG_CONTINUE
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import where
 from sentry.platform.threads import start_new_thread
-from sentry.task import CONTINUE, HELD, Fd, Task
+from sentry.task import CONTINUE, HELD, Fd, Fds, Task
 from sentry.trace import Watch
 
 TYPE_CHECKING = False
@@ -39,6 +40,9 @@ class Dispatcher:
     """Handlers by number, and the threads that serve the container's listeners."""
 
     __slots__ = ("_denied", "_handlers", "_kernel", "_names", "_selffd", "_servings", "watch")
+
+    traceable = True
+    """Whether `pysc trace` can look at the calls."""
 
     def __init__(
         self, kernel: Kernel, handlers: dict[int, Handler], denied: dict[int, int], names: dict[int, str], selffd: int
@@ -78,6 +82,10 @@ class Dispatcher:
         if self.watch is not None:
             self.watch.stage(listener, stage)
         start_new_thread(self._serve, (listener,))
+
+    def attach(self, pid: int) -> None:
+        """Where there are no listeners: see sentry/tracer.py. Raises OSError."""
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), f"trace process {pid}")
 
     def enter_thread(self) -> None:
         """Make the calling thread one that may act for callers: own umask and working directory."""
@@ -148,18 +156,23 @@ class Dispatcher:
                     send(listener, task.id, 0, error, 0)
             elif outcome is CONTINUE:
                 send(listener, task.id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+            elif outcome.__class__ is Fds:
+                send(listener, task.id, 0, _put(task, outcome), 0)
             else:
                 assert outcome is HELD, outcome
 
     def _refuse(self, task: Task) -> None:
-        nr = task.nr
-        error = self._denied.get(nr, errno.ENOSYS)
-        counted = nr if nr in self._names else UNKNOWN
-        self._kernel.counts[counted] = self._kernel.counts.get(counted, 0) + 1
-        self._kernel.denied("syscall", self.name(nr))
+        error = self._refusal(task.nr)
         lib.notif_send(task.listener, task.id, 0, -error, 0)
         if self.watch is not None:
             self.watch.refused(task, error)
+
+    def _refusal(self, nr: int) -> int:
+        """The errno of a call without a handler, which is counted."""
+        counted = nr if nr in self._names else UNKNOWN
+        self._kernel.counts[counted] = self._kernel.counts.get(counted, 0) + 1
+        self._kernel.denied("syscall", self.name(nr))
+        return self._denied.get(nr, errno.ENOSYS)
 
     def _deny(self, nr: int) -> Handler:
         """What _refuse() does, as a handler."""
@@ -170,6 +183,18 @@ class Dispatcher:
             raise OSError(error, name)
 
         return deny
+
+
+def _put(task: Task, several: Fds) -> int:
+    """Into the caller's table, all of them; 0 or -errno."""
+    numbers = [lib.notif_put(task.listener, task.id, fd, several.cloexec) for fd in several.fds]
+    if min(numbers) < 0:
+        return min(numbers)
+    try:
+        task.write(several.address, struct.pack(f"<{len(numbers)}i", *numbers))
+    except OSError as e:
+        return -(e.errno or errno.EFAULT)
+    return 0
 
 
 def _add_opens(counts: dict[int, int], serving: Any) -> None:

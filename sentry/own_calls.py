@@ -98,3 +98,24 @@ CALLS: Calls = {
 
 SHARED: Calls = {**CALLS, "socket": Equal(0, 1), "socketpair": Equal(0, 1)}
 """In network mode `shared`: AF_UNIX as well, made in a network namespace of our own (sentry/unix_sockets.py)."""
+
+
+def tracing(calls: Calls) -> Calls:
+    """On the platform ptrace: a tracer's calls as well. Whom it may seize is for the kernel to say, as everywhere in this file."""
+    return {**calls, "ptrace": In(0, _PTRACE, width=64), "wait4": None}
+
+
+_PTRACE = {
+    "PTRACE_POKEUSER": 6,
+    "PTRACE_CONT": 7,
+    "PTRACE_GETREGS": 12,
+    "PTRACE_SETREGS": 13,
+    "PTRACE_SYSCALL": 24,
+    "PTRACE_GETEVENTMSG": 0x4201,
+    "PTRACE_SEIZE": 0x4206,
+    "PTRACE_INTERRUPT": 0x4207,
+    "PTRACE_LISTEN": 0x4208,
+    "PTRACE_GETSIGMASK": 0x420A,
+    "PTRACE_SETSIGMASK": 0x420B,
+    "PTRACE_GET_SYSCALL_INFO": 0x420E,
+}

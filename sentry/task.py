@@ -42,6 +42,17 @@ class Fd:
         self.cloexec = cloexec
 
 
+class Fds:
+    """Outcome: put several into the caller's table and their numbers, each an int, at `address`; the call returns 0."""
+
+    __slots__ = ("address", "cloexec", "fds")
+
+    def __init__(self, fds: Sequence[int], cloexec: bool, address: int) -> None:
+        self.fds = fds
+        self.cloexec = cloexec
+        self.address = address
+
+
 class _Marker:
     """An outcome without a value."""
 
@@ -70,6 +81,7 @@ class Task:
         """`serving`: the struct serving of its dispatcher, for whose buffers it has names."""
         self.kernel = kernel
         self.listener = listener
+        """-1: there is none, the caller is in a tracer's stop (sentry/tracer.py)."""
         self.id = 0
         self.tid = 0
         """Thread id in the sentry's pid namespace."""

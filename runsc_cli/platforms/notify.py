@@ -229,6 +229,7 @@ class Notify(Platform):
         caps, resources, state = spec.process.capabilities, spec.linux.resources, creation.container.state
         message = {
             "fds": list(given),
+            "platform": self.name,
             "profile": state.profile,
             "network": state.network,
             "own_netns": state.network != "shared",

@@ -1,6 +1,7 @@
 """What is known to be different, and why: `deviations.txt` of the suite.
 
-A line is `PLATFORM FAMILY.CASE REASON` or, for one profile of the platform, `PLATFORM/PROFILE FAMILY.CASE REASON`. CASE may end with `*`.
+A line is `PLATFORM FAMILY.CASE REASON` or, for one profile of the platform, `PLATFORM/PROFILE FAMILY.CASE REASON`; for several, they are
+separated by commas. CASE may end with `*`.
 Lines that begin with # are comments.
 """
 
@@ -35,8 +36,9 @@ def read(path: str) -> list[Deviation]:
         words = line.split(None, 2)
         if len(words) < 3 or "." not in words[1]:
             raise PyscError(f"{path}, line {number}: a deviation is PLATFORM FAMILY.CASE REASON")
-        platform, _, profile = words[0].partition("/")
-        found.append(Deviation(platform, profile, words[1], words[2]))
+        for each in words[0].split(","):
+            platform, _, profile = each.partition("/")
+            found.append(Deviation(platform, profile, words[1], words[2]))
     return found
 
 

@@ -1,4 +1,4 @@
-"""pysc doctor: what this host has, what is missing, and what each platform will do here. Exit code 1 where no container can be started."""
+"""pysc doctor: what this host has, what is missing, and what each platform will do here. Exit code 1 where no sandbox can be started."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _OF_THE_SANDBOX = ("seccomp", "SECCOMP", "process_vm_readv", "pidfd_getfd", "user namespaces", "time")
 """How the names of findings begin that a container without a sandbox does not need."""
+_NOTIFICATION = ("seccomp", "SECCOMP")
+"""Those that the platform ptrace does without."""
 
 
 def run(options: Options, args: list[str], context: Context) -> int:
@@ -36,7 +38,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         print(dumps(value, indent="  "))
     else:
         print(table(found, platforms), end="")
-    return 0 if platforms["notify"]["works"] else 1
+    return 0 if platforms["notify"]["works"] or platforms["ptrace"]["works"] else 1
 
 
 def what_they_do(found: list[Finding]) -> dict[str, dict[str, Any]]:
@@ -44,10 +46,12 @@ def what_they_do(found: list[Finding]) -> dict[str, dict[str, Any]]:
     lacking = [each.name for each in found if each.required and not each.ok]
     less = list(dict.fromkeys(f"{each.name}: {each.without}" for each in found if not each.ok and not each.required and each.without))
     plain = [name for name in lacking if not name.startswith(_OF_THE_SANDBOX)]
+    traced = [name for name in lacking if not name.startswith(_NOTIFICATION)]
+    traced += [each.name for each in found if each.name == host.TRACING and not each.ok]
     return {
         "notify": _platform(lacking, less),
         "namespace": _platform(plain, less),
-        "ptrace": {"works": False, "missing": ["it is not built yet"]},
+        "ptrace": _platform(traced, less),
     }
 
 

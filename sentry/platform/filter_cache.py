@@ -35,15 +35,16 @@ _HASH = 16
 _LARGEST = _HASH + 8 * 4096
 
 
-def program(profile: str, network: str, directory: str, notify: Collection[str] = ()) -> bytes:
-    """filter.program(profile, network, notify), with `directory` (of the user's own) as the cache; what is rare is not kept there."""
+def program(profile: str, network: str, directory: str, notify: Collection[str] = (), *, traced: bool = False) -> bytes:
+    """filter.program(), with `directory` (of the user's own) as the cache; what is rare is not kept there."""
     if notify:
         from sentry.platform.filter import program as compiled
 
-        return compiled(profile, network, notify)
+        return compiled(profile, network, notify, traced=traced)
     base = os.path.dirname(sentry.__file__)
     sources = [os.path.join(base, name) for name in SOURCES]
-    return cached(f"{profile} {network}".encode(), sources, directory, lambda: _compile(profile, network))
+    asked = f"{profile} {network}{' traced' if traced else ''}"
+    return cached(asked.encode(), sources, directory, lambda: _compile(profile, network, traced))
 
 
 def cached(asked: bytes, sources: Sequence[str], directory: str, compile: Callable[[], bytes]) -> bytes:
@@ -60,10 +61,10 @@ def cached(asked: bytes, sources: Sequence[str], directory: str, compile: Callab
     return found
 
 
-def _compile(profile: str, network: str) -> bytes:
+def _compile(profile: str, network: str, traced: bool) -> bytes:
     from sentry.platform.filter import program as compiled
 
-    return compiled(profile, network)
+    return compiled(profile, network, traced=traced)
 
 
 def _stamp(asked: bytes, sources: Sequence[str]) -> bytes:

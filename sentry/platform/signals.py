@@ -48,6 +48,11 @@ def thread_kill(thread: int, number: int) -> None:
     _signal.pthread_kill(thread, number)
 
 
+def unblock(number: int) -> None:
+    """Take `number` out of the calling thread's signal mask: a new thread has that of its maker."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
+
+
 def pidfd_send(pidfd: int, number: int) -> None:
     """pidfd_send_signal(2). Raises OSError."""
     _signal.pidfd_send_signal(pidfd, number)

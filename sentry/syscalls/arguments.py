@@ -26,6 +26,7 @@ _CLONE_NEW = {
 CLONE = MaskZero(0, _CLONE_NEW | {"CLONE_PARENT": 0x8000})
 """0x80 is no flag here but a bit of the exit signal. CLONE_PARENT: the sibling of a process that `pysc exec` started would
 be a child of whoever called it, on the host."""
+TRACED_CLONE = MaskZero(0, {"CLONE_UNTRACED": 0x800000})
 
 # CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_VM CLONE_THREAD CLONE_SYSVSEM
 UNSHARE = MaskZero(0, ~(0x200 | 0x400 | 0x800 | 0x100 | 0x10000 | 0x40000), width=64)

@@ -28,7 +28,7 @@ from os import close
 from sentry.platform._native import lib
 from sentry.syscalls.raw import value
 from sentry.syscalls.registry import Int, Ptr, syscall
-from sentry.task import CONTINUE, Fd
+from sentry.task import CONTINUE, Fd, Fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 _SOCKADDR_STORAGE = 128
 _SO_TYPE = 3
 _SO_DOMAIN = 39
-_pair = struct.Struct("<ii")
 _sockaddr_in = struct.Struct("!2xH4s")
 _sockaddr_in6 = struct.Struct("!2xH4x16s")
 
@@ -52,15 +51,13 @@ def socket(task: Task, domain: Int, kind: Int, protocol: Int) -> object:
 
 
 @syscall("socketpair")
-def socketpair(task: Task, domain: Int, kind: Int, protocol: Int, pair: Ptr) -> int:
+def socketpair(task: Task, domain: Int, kind: Int, protocol: Int, pair: Ptr) -> object:
     """socketpair(2). Linux: __sys_socketpair(). Left out: if the table has room for one alone, that one stays there."""
     unix = task.kernel.unix
     assert unix is not None, domain
     task.write(pair, bytes(8))  # EFAULT, before anything exists
     both = unix.pair(task.creds, kind, protocol)
-    numbers = [lib.notif_put(task.listener, task.id, fd, bool(kind & SOCK_CLOEXEC)) for fd in both]
-    task.write(pair, _pair.pack(*map(value, numbers)))
-    return 0
+    return Fds(both, bool(kind & SOCK_CLOEXEC), pair)
 
 
 @syscall("bind")

@@ -466,3 +466,12 @@ _rows(
 )
 
 ROWS.sort(key=lambda row: row.number)
+
+
+def traced_disposition(name: str, disposition: Disposition) -> Disposition:
+    """On the platform ptrace: a process has one tracer, which is the sentry, and must not get rid of it."""
+    if name == "ptrace":
+        return Denied(EPERM, counted=False)
+    if name == "clone":
+        return If(when.TRACED_CLONE, disposition, Denied(EPERM, counted=False))
+    return disposition

@@ -22,7 +22,9 @@ from sentry.platform.bpf import (
     RET_ALLOW,
     RET_ERRNO,
     RET_KILL_PROCESS,
+    RET_TRACE,
     RET_USER_NOTIF,
+    TRACE_MARK,
     X32_BIT,
     sock_filter,
 )
@@ -63,6 +65,28 @@ def test_each_row_at_the_boundaries_of_its_rules(row: Row) -> None:
         for args in boundary_calls(rules_of(disposition)):
             got = execute(PROGRAMS[variant], row.number, AUDIT_ARCH_X86_64, args)[0]
             assert got == returned(disposition, args), (variant, [hex(a) for a in args])
+
+
+def test_a_traced_filter_differs_in_who_is_asked_and_who_may_trace() -> None:
+    """RET_TRACE in the place of RET_USER_NOTIF, everywhere; nobody else traces, and nobody is born untraced or gets a listener."""
+    clone, ptrace = BY_NAME["clone"].number, BY_NAME["ptrace"].number
+    for variant in (("standard", "none"), ("strict", "shared")):
+        traced = check(filters.program(*variant, traced=True))
+        for row in ROWS:
+            disposition = row.disposition(*variant)
+            for args in boundary_calls(rules_of(disposition)):
+                told = returned(disposition, args)
+                expected = RET_TRACE | TRACE_MARK if told == RET_USER_NOTIF else told
+                if row.number == ptrace or (row.number == clone and args[0] & 0x800000):
+                    expected = RET_ERRNO | errno.EPERM
+                got = execute(traced, row.number, AUDIT_ARCH_X86_64, args)[0]
+                assert got == expected, (variant, row.name, [hex(a) for a in args])
+        for nr in (600, 1000, X32_BIT - 1):
+            assert execute(traced, nr, AUDIT_ARCH_X86_64, [0] * 6)[0] == RET_TRACE | TRACE_MARK
+        untraced = execute(traced, clone, AUDIT_ARCH_X86_64, [0x800000 | 17, 0, 0, 0, 0, 0])[0]
+        listener = execute(traced, NUMBERS["seccomp"], AUDIT_ARCH_X86_64, [1, 8, 0, 0, 0, 0])[0]
+        assert (untraced, listener) == (RET_ERRNO | errno.EPERM, RET_TRACE | TRACE_MARK)
+        assert RET_USER_NOTIF not in {k for op, _, _, k in sock_filter.iter_unpack(filters.program(*variant, traced=True)) if op == 6}
 
 
 registers = st.one_of(st.integers(0, U64), st.integers(0, 300), st.sampled_from(sorted(EDGES)))

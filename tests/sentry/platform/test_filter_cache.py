@@ -20,9 +20,9 @@ def compiles(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     calls: list[tuple[str, str]] = []
     compiled = filter_cache._compile
 
-    def counting(profile: str, network: str) -> bytes:
+    def counting(profile: str, network: str, traced: bool) -> bytes:
         calls.append((profile, network))
-        return compiled(profile, network)
+        return compiled(profile, network, traced)
 
     monkeypatch.setattr(filter_cache, "_compile", counting)
     return calls
@@ -50,6 +50,9 @@ def test_each_profile_and_network_has_its_own(tmp_path: Path, compiles: list[tup
         assert [get(tmp_path, *v) for v in variants] == [filters.program(*v) for v in variants]
     assert compiles == variants
     assert len(list(tmp_path.iterdir())) == 3
+    traced = filter_cache.program("standard", "none", str(tmp_path), traced=True)
+    assert traced == filters.program("standard", traced=True) != get(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.parametrize("source", filter_cache.SOURCES)
