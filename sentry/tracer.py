@@ -163,13 +163,19 @@ class Tracer(Dispatcher):
         return self._held.get(reply.tid) is reply
 
     def settle(self, reply: HeldReply, value: int, given: Fd | None = None) -> int:
-        """Answer a held call, once; returns the number of what was given in the caller, or -errno."""
+        """Answer a held call, once; returns the number of what was given in the caller, or -errno.
+
+        Of a caller that is no more the tracer's thread is not asked: it may be waiting for the end of its hold, Holds.end_dead().
+        """
+
+        def gone() -> int:
+            if given is not None:
+                os.close(given.fd)
+            return -errno.ESRCH
 
         def act(request: _Request) -> bool:
             if not self.holds(reply):
-                if given is not None:
-                    os.close(given.fd)
-                request.result = -errno.ESRCH
+                request.result = gone()
                 return True
             del self._held[reply.tid]
             if given is not None:
@@ -179,7 +185,7 @@ class Tracer(Dispatcher):
             self._answer(reply.tid, value)
             return True
 
-        return self._ask(act)
+        return self._ask(act) if self.holds(reply) else gone()
 
     def _ask(self, act: Callable[[_Request], bool]) -> int:
         request = _Request(act)
