@@ -26,7 +26,7 @@ from sentry.vfs.procfs import (
     generate,
     reopen,
 )
-from sentry.vfs.procread import cgroup_reader, directory_reader, pid_lister
+from sentry.vfs.procread import MAX_SIZE, cgroup_reader, directory_reader, pid_lister
 from sentry.vfs.procview import ProcView, cpulist, cpumask, parse_cpulist
 from sentry.vfs.serve import MOUNT_OPTIONS, Server
 
@@ -728,6 +728,13 @@ def test_the_tools_understand_the_files(in_container: Inside, tmp_path: Path) ->
 
 
 # ---- the readers ----
+
+
+def test_a_list_that_the_workload_has_made_too_long_ends_with_a_line(tmp_path: Path) -> None:
+    line = b"1: POSIX  ADVISORY  WRITE 1 00:00:1 0 0\n"
+    (tmp_path / "locks").write_bytes(line * (2 * MAX_SIZE // len(line)))
+    text = directory_reader(os.open(tmp_path, os.O_PATH))(b"locks")
+    assert text == line * (MAX_SIZE // len(line))
 
 
 def test_readers_read_whole_files(tmp_path: Path) -> None:
