@@ -7,7 +7,8 @@ Reading /proc/TID/status costs 16 us, an intercepted open 20. So facts are cache
 
 - credentials change by set*id, setgroups, capset and prctl, which are sent to the sentry first (answered CONTINUE): the
   entry is dropped, and that thread can make no other call until the kernel has made the change;
-- an exec of a setuid program changes the effective ids, which own /proc/TID: one stat (2 us) shows it;
+- an exec of a setuid program changes the effective ids, which own /proc/TID: one stat (2 us) shows it, of a process that is not dumpable
+  as well (fs/proc/base.c:task_dump_owner(): what everybody may read and search belongs to the effective ids);
 - that stat also shows the inode of /proc/TID, which is never the same for a reused thread id;
 - an exec by other than root drops capabilities without a trace: such a state (not root, capabilities held) is not cached;
   securebits and a smaller bounding set, which make an exec take privilege from root, end caching for good;

@@ -445,7 +445,7 @@ static UNUSED void sleep_ms(long ms) {
     struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
     SYS(nanosleep, &ts, NULL);
 }
-/* Come back when the process sleeps in a call, or has ended; /proc/PID/stat says so. */
+/* Come back when the process sleeps in a call, or has ended; /proc/PID/stat says so. Where a sandbox traces, a held call is a stop: t. */
 static UNUSED void until_sleeping(pid_t pid) {
     char path[40], text[512];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
@@ -459,7 +459,7 @@ static UNUSED void until_sleeping(pid_t pid) {
             return;
         text[length] = 0;
         const char *after = strrchr(text, ')');
-        in_row = after && strchr("SDZ", after[2]) ? in_row + 1 : 0;
+        in_row = after && strchr("SDZt", after[2]) ? in_row + 1 : 0;
         sleep_ms(2);
     }
 }
