@@ -48,6 +48,11 @@ if TYPE_CHECKING:
 
     Steps = Generator[None, int, list[int]]
 
+_SETS = frozenset((b"SigPnd", b"ShdPnd", b"SigBlk", b"SigIgn", b"SigCgt"))
+_STATUS = 16384
+_IGNORED_BY_DEFAULT = sum(1 << number - 1 for number in (signals.SIGCHLD, signals.SIGCONT, signals.SIGURG, signals.SIGWINCH))
+"""signal(7)."""
+
 _RING = 0.001
 """Seconds after which the tracer's thread, which may have been about to wait, is rung for again."""
 
@@ -80,6 +85,20 @@ class TracedReply(HeldReply):
 
     def waiting(self) -> bool:
         return self._tracer.holds(self)
+
+    def signalled(self) -> bool:
+        """Of a tracee the kernel keeps those signals as well that it ignores, for its tracer to see: kernel/signal.c:sig_ignored()."""
+        try:
+            status = os.open(b"%d/status" % self.tid, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.kernel.procfd)
+            try:
+                text = os.read(status, _STATUS)
+            finally:
+                os.close(status)
+        except OSError:  # it has ended
+            return False
+        sets = {name: int(value, 16) for name, _, value in (line.partition(b":\t") for line in text.splitlines()) if name in _SETS}
+        pending, blocked, ignored, caught = sets[b"SigPnd"] | sets[b"ShdPnd"], sets[b"SigBlk"], sets[b"SigIgn"], sets[b"SigCgt"]
+        return bool(pending & ~blocked & ~ignored & ~(_IGNORED_BY_DEFAULT & ~caught))
 
     def send(self, value: int) -> None:
         self._tracer.settle(self, value)

@@ -115,6 +115,8 @@ def looks() -> None:
     inotify = libc.inotify_init1(0)
     call("inotify_add_watch", inotify, b"file", 0xFFF)
     call("inotify_add_watch", 0, b"file", 0xFFF)
+    handle, mount = buffer(136, struct.pack("<I", 128)), buffer(8)
+    call("name_to_handle_at", AT_FDCWD, b"file", handle, mount, 0)
     call("sysinfo", out)
     call("sched_getaffinity", 0, 128, out)
     call("sched_getaffinity", os.getpid(), 128, out)

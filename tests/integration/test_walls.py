@@ -81,8 +81,9 @@ def test_a_flag_of_a_mount_stays(run, bundle: Bundles, tmp_path: Path, flag: str
             given,
         )
     )
-    lines = done.out.splitlines()
-    assert "relaxed" not in lines, done
+    lines = [line for line in done.out.splitlines() if line != "relaxed"]
+    # a remount that does not name nodev keeps it, since all mounts here have it and programs do not know
+    assert done.out.count("relaxed") == (2 if flag == "nodev" else 0), done
     assert [set(line.split(",")) >= {"ro", "nosuid", "nodev", "noexec"} for line in lines] == [True, True], (flag, done)
     assert list(data.iterdir()) == []
 
