@@ -267,6 +267,7 @@ class _Container:
         given["control"] = control.fileno()
         message = {
             "fds": list(given),
+            "platform": "notify",
             "profile": self._profile,
             "network": self._options.network,
             "own_netns": True,
