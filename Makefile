@@ -68,7 +68,7 @@ syscall-tests: $(VENV)/.installed
 # What fails under other runtimes is not ours to judge: the report is written whatever they do.
 compatibility: $(VENV)/.installed-bench
 	@mkdir -p build
-	-$(VENV)/bin/pysc syscall-tests --profile standard --profile strict --platform notify --platform namespace --platform runc \
+	-$(VENV)/bin/pysc syscall-tests --profile standard --profile strict --platform notify --platform ptrace --platform namespace --platform runc \
 		--platform 'runsc --network=none --ignore-cgroups' --markdown docs/compatibility.md --html build/compatibility.html $(ARGS)
 
 lint: $(VENV)/.installed-lint
