@@ -101,7 +101,7 @@ def test_an_annotation_alone_gives_up_no_sandbox(pysc: Pysc, bundle: Bundles) ->
     assert pysc("--allow-flag-override=true", "run", "-b", made, pysc.id).code == 0
 
 
-@pytest.mark.parametrize("value", ["ptrace", "runc", ""])
+@pytest.mark.parametrize("value", ["kvm", "runc", ""])
 def test_an_unknown_platform_is_refused(pysc: Pysc, bundle: Bundles, value: str) -> None:
     made = bundle(["true"], annotations={"dev.pysc.platform": value})
     pysc.platform = ""  # as if the option were not there
