@@ -595,6 +595,8 @@ int main(int argc, char **argv) {
             if (strcmp((*program)->name, argv[1]) == 0)
                 return (*program)->run(argc - 1, argv + 1);
     int limit = 10, at = 1, failures = 0, number = 0;
+    for (int n = 1; n < 32; n++)
+        signal(n, SIG_DFL); /* nohup(1) hands on that one is ignored, shells do for jobs in the background */
     verdict = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "--list") == 0) {
