@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200), requires("stress-ng")]
 
-SHORT = "chdir close dir exec fcntl fifo inotify mq open procfs rename sysbadaddr xattr"
+SHORT = "chdir close dir exec fcntl fifo inotify mq open rename sysbadaddr xattr"
 LONG = """access affinity af-alg alarm atomic bad-altstack brk cap chdir chmod chown chroot clock clone close context copy-file cpu cyclic daemon
 dev dir dirdeep dup dynlib env epoll eventfd exec fallocate fault fcntl fiemap fifo file-ioctl filename flock fork fp-error fpunch full
 funccall futex get getdent getrandom handle hrtimers inode-flags inotify io iomix ioprio itimer kcmp kill landlock lease link locka lockf
