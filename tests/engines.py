@@ -358,7 +358,10 @@ def _rmdir(cgroup: str, patience: float = 5.0) -> None:
 
 
 def remove_cgroups(names: Iterator[str] | tuple[str, ...]) -> Callable[[], None]:
-    """Remembers which of the engines' parent cgroups are there; the result removes the others, which are empty by then."""
+    """Remembers which of the engines' parent cgroups are there; the result removes the others, in which no container has a cgroup by then.
+
+    In those are what podman leaves with any runtime: conmon's, and in the hierarchies that it knows no controller of a pod's.
+    """
     base = "/sys/fs/cgroup"
     places = [f"{base}/{controller}/{name}" for controller in os.listdir(base) for name in names]
     before = {place for place in places if os.path.isdir(place)}
@@ -366,6 +369,9 @@ def remove_cgroups(names: Iterator[str] | tuple[str, ...]) -> Callable[[], None]
     def remove() -> None:
         for place in places:
             if place not in before and os.path.isdir(place):
+                for inner in os.scandir(place):
+                    if inner.is_dir() and not inner.name.startswith("libpod-"):  # those are containers'
+                        _rmdir(inner.path)
                 _rmdir(place)
 
     return remove
