@@ -83,7 +83,7 @@ bench-quick: $(VENV)/.installed-bench
 	$(VENV)/bin/python -m benchmarks --quick $(ARGS)
 
 # The byte code is written here, so that PYTHONDONTWRITEBYTECODE in the environment does not slow every command down.
-$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py runsc_cli/stage/stage.c scripts/system-packages.sh scripts/command.py
+$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py $(wildcard sentry/platform/native/*) runsc_cli/stage/stage.c scripts/system-packages.sh scripts/command.py
 	scripts/system-packages.sh '$(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(EDITABLE) .

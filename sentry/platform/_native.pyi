@@ -1,4 +1,4 @@
-"""What _native_build.py declares: each function is native and returns an integer; ffi is cffi's."""
+"""What native/declared.h declares: each function is native and returns an integer; ffi is cffi's."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,7 @@
 """ptrace(2) as a tracer needs it here: what python-ptrace has no name for, and what it has, in one typed place.
 
 Seized tracees (PTRACE_SEIZE), SECCOMP_RET_TRACE stops, PTRACE_GET_SYSCALL_INFO, PTRACE_LISTEN and PTRACE_INTERRUPT, PTRACE_O_EXITKILL.
-A tracee belongs to the thread that has seized it: all of this is for that thread alone. The C side is in _native_build.py.
+A tracee belongs to the thread that has seized it: all of this is for that thread alone. The C side is native/trace.c.
 
 That a tracee is gone (ESRCH) is no error: SIGKILL takes it out of every stop, and its end is reported like everything else.
 """

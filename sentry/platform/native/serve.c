@@ -1,0 +1,94 @@
+/* The loop of a listener. */
+
+/*
+ * The common open in one call: read the caller's path (PATH_MAX bytes at path), find the directory that it starts from, make
+ * sure that the caller still waits, and open. As open_beneath(); WALK also when that directory cannot be had so. Without a
+ * listener (-1) the caller is in a tracer's stop: its number is its own until the tracer has reaped it.
+ */
+static int open_name(int listener, uint64_t id, int tid, int dirfd, uint64_t addr, int root, int procfd, uint64_t flags,
+                     uint64_t mode, char *path, struct opened *out)
+{
+    int dir = root, r = read_cstr(tid, addr, path, 4096);
+
+    if (r < 0)
+        return r;
+    if (!path[0])
+        return -ENOENT;
+    if (flags & (O_CREAT | O_TRUNC) && (r = descriptor_left(procfd, tid)) < 0)
+        return r;
+    if (path[0] != '/') {
+        char what[16] = "cwd";
+        if (dirfd != AT_FDCWD)
+            snprintf(what, sizeof what, "fd/%d", dirfd);
+        dir = proc_open(procfd, tid, what, O_PATH | O_DIRECTORY);
+        if (dir < 0)
+            return WALK;
+    }
+    if (listener >= 0 && ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0)
+        r = -ESRCH;
+    else
+        r = open_beneath(dir, path, flags, mode, dir == root ? RESOLVE_IN_ROOT : RESOLVE_BENEATH, out);
+    if (dir != root)
+        close(dir);
+    return r;
+}
+
+#define NOT_TRIED (-100001)
+
+struct serving {
+    struct notif call;  /* what the caller of serve() is to handle */
+    int32_t tried;      /* what open_name() gave for it, or NOT_TRIED; path and opened are its other results */
+    int32_t acting;     /* whether this thread has the identity that everybody shares while *uniform */
+    int32_t root, procfd;
+    int32_t note_missing; /* somebody wants to know what was not found */
+    uint64_t proc_dev;  /* st_dev of the procfs, whose files are not for everybody */
+    uint64_t flags;     /* of open(2): those that the kernel knows */
+    uint64_t opens[2];  /* how many calls of open(2) and openat(2) were answered here */
+    char path[4096];
+    struct opened opened;
+};
+
+/* Try the call of *s; 1 when it has been answered. */
+static int answer(int listener, struct serving *s)
+{
+    struct notif *c = &s->call;
+    int at = c->nr == SYS_openat, dirfd = at ? (int)c->args[0] : AT_FDCWD, r;
+    uint64_t flags, mode;
+
+    if (c->nr != SYS_open && !at)
+        return 0;
+    flags = c->args[at + 1] & s->flags;
+    mode = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? c->args[at + 2] & 07777 : 0;
+    if (flags & O_PATH)
+        return 0;
+    s->tried = open_name(listener, c->id, c->pid, dirfd, c->args[at], s->root, s->procfd, flags | O_LARGEFILE_BIT | O_NOCTTY,
+                         mode, s->path, &s->opened);
+    if (s->tried == -ENOENT && !s->note_missing) {
+        notif_send(listener, c->id, 0, -ENOENT, 0);
+    } else {
+        if (s->tried < 0 || !(S_ISREG(s->opened.mode) || S_ISDIR(s->opened.mode)) || s->opened.dev == s->proc_dev)
+            return 0;
+        r = hand_over(listener, c->id, c->pid, s->tried, flags & O_CLOEXEC, 1);
+        if (r < 0)
+            notif_send(listener, c->id, 0, r, 0);
+    }
+    s->opens[at]++;
+    return 1;
+}
+
+/*
+ * Receive calls, and answer those that nothing is to be decided about: an open that gives a regular file or a directory, off
+ * procfs, or nothing, while everybody in the container has one identity, which this thread has taken. Returns 0 with the first other
+ * call, or as notif_recv(). An open that was tried is not tried again: what it gave is in *s.
+ */
+static int serve(int listener, struct serving *s, const int *uniform)
+{
+    int r;
+
+    do {
+        r = notif_recv(listener, &s->call);
+        s->tried = NOT_TRIED;
+    } while (!r && s->acting && *(const volatile int *)uniform && answer(listener, s));
+    roam();
+    return r;
+}
