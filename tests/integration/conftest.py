@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from containers import Pysc
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is `long`, and sandboxes other than those of `short`: not skips, for nothing is missing."""
+    if config.getoption("--long"):
+        return
+    everywhere = config.getoption("--all")
+
+    def chosen(item: pytest.Item) -> bool:
+        short = item.get_closest_marker("short")
+        elsewhere = short is not None and not everywhere and item.callspec.params["sandbox"] not in (short.args or SHORT)
+        return not elsewhere and item.get_closest_marker("long") is None
+
+    left_out = [item for item in items if not chosen(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def debian_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root directory for the host's /usr and /etc, shared: nobody may write to it."""
@@ -90,16 +106,6 @@ def podman(podmans_directory: Podman) -> Iterator[Podman]:
     """It has neither containers nor pods before and after a test."""
     yield podmans_directory
     podmans_directory.clear()
-
-
-@pytest.fixture
-def long_sandbox(request: pytest.FixtureRequest, sandbox: Sandbox, long: bool) -> Sandbox:
-    """For workloads that take their time: the four with --long, else one of each kind and profile, or what the mark `short` names."""
-    mark = request.node.get_closest_marker("short")
-    everywhere = long or request.config.getoption("--all")
-    if not everywhere and str(sandbox) not in (mark.args if mark else SHORT):
-        pytest.skip("only with --long")
-    return sandbox
 
 
 @pytest.fixture

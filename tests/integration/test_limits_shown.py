@@ -85,11 +85,10 @@ def test_node(sandbox: Sandbox, tmp_path: Path) -> None:
     assert limited(sandbox, tmp_path, ["node", "-e", script], PINNED) == f"{MEMORY} 1 1\n"
 
 
+@pytest.mark.short("do-standard", "bundle-standard")
 @requires("java")
-def test_a_jvm(sandbox: Sandbox, tmp_path: Path, long: bool) -> None:
+def test_a_jvm(sandbox: Sandbox, tmp_path: Path) -> None:
     """Its heap is a part of the container's memory, and its pools are for one CPU. By default in one profile: it takes a second."""
-    if not long and sandbox.profile == "strict":
-        pytest.skip("without --long: one profile")
     flags = ["java", "-XX:+PrintFlagsFinal", "-XX:+UseContainerSupport", "-version"]
     printed = limited(sandbox, tmp_path, flags, PINNED)
     values = {words[1]: words[3] for words in map(str.split, printed.splitlines()) if len(words) > 3 and words[2] == "="}

@@ -94,13 +94,10 @@ def in_a_bundle(pysc: Pysc, profile: str, root: Path, bundle: Path, argv: list[s
         return run(pysc.argv("--profile", profile, "run", "--bundle", bundle, pysc.id), work, timeout=18 * SECONDS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_nothing_fails_that_does_not_natively(
-    pysc: Pysc, debian_root: Path, tmp_path: Path, long: bool, profile: str, part: int
-) -> None:
-    if not long:
-        pytest.skip("only with --long")
+def test_nothing_fails_that_does_not_natively(pysc: Pysc, debian_root: Path, tmp_path: Path, profile: str, part: int) -> None:
     leave_out = excluded(profile)
     ran = [module for module in modules(part) if module not in leave_out]
     done = in_a_bundle(pysc, profile, debian_root, tmp_path, suite(ran, leave_out))

@@ -29,7 +29,6 @@ pytestmark = [
     requires_import(PYTHON, "test.test_os", "libpython3-testsuite"),
 ]
 
-SHORT = ("do-standard", "bundle-strict")
 LONG_TESTS = ["test_siginterrupt_off"]  # thirty seconds of waiting
 
 
@@ -70,9 +69,8 @@ def expected(suite: list[str]) -> dict[str, str]:
     return results(done)
 
 
-def test_the_suite_gives_what_it_gives_natively(sandbox: Sandbox, expected: dict[str, str], suite: list[str], long: bool) -> None:
-    if not long and str(sandbox) not in SHORT:
-        pytest.skip("only with --long")
+@pytest.mark.short
+def test_the_suite_gives_what_it_gives_natively(sandbox: Sandbox, expected: dict[str, str], suite: list[str]) -> None:
     assert len(expected) > 1000
     with work_directory() as work:
         done = sandbox.run(work, suite, timeout=350)

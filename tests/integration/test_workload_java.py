@@ -242,9 +242,10 @@ rm -r classes program.jar version
 """
 
 
-def test_a_jvm_with_many_threads(long_sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path, long: bool) -> None:
+@pytest.mark.short
+def test_a_jvm_with_many_threads(sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path, long: bool) -> None:
     files = {"src/Main.java": MAIN, "src/Hidden.java": HIDDEN, "text.txt": "a resource\n"}
     env = {"TURNS": "100", "COLLECTORS": "SerialGC ParallelGC G1GC ZGC"} if long else {"TURNS": "10", "COLLECTORS": "G1GC"}
     workload = Workload("java", ["sh", "-c", SCRIPT], files, env, timeout=180)
     assert native_runs(workload)[0].code == 0, native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, native_runs, tmp_path)
+    same_as_native(workload, sandbox, native_runs, tmp_path)

@@ -81,8 +81,9 @@ ls socket pid 2> /dev/null || echo nothing left
 """
 
 
-def test_mariadb(long_sandbox: Sandbox, public_native_runs: NativeRuns, public: Path, long: bool) -> None:
+@pytest.mark.short
+def test_mariadb(sandbox: Sandbox, public_native_runs: NativeRuns, public: Path, long: bool) -> None:
     size = {"ROWS": "200000", "TURNS": "500"} if long else {"ROWS": "5000", "TURNS": "25"}
     workload = Workload("mariadb", as_a_user(SCRIPT), env=size, timeout=200)
     assert public_native_runs(workload)[0].code == 0, public_native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, public_native_runs, public, files=False, denied=DENIED)
+    same_as_native(workload, sandbox, public_native_runs, public, files=False, denied=DENIED)

@@ -129,10 +129,10 @@ rm -r state cache log term.log history.log root/var/lib/dpkg etc apt.conf eipp.l
 
 @pytest.mark.short("do-standard")
 @requires("dpkg", "dpkg-deb", "apt-get", "busybox")
-def test_dpkg_and_apt(long_sandbox: Sandbox, public_native_runs: NativeRuns, public: Path) -> None:
+def test_dpkg_and_apt(sandbox: Sandbox, public_native_runs: NativeRuns, public: Path) -> None:
     workload = Workload("dpkg", ["sh", "-c", DEBIAN], timeout=110)
     assert public_native_runs(workload)[0].code == 0, public_native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, public_native_runs, public, files=False, denied=DENIED)
+    same_as_native(workload, sandbox, public_native_runs, public, files=False, denied=DENIED)
 
 
 def wheel(path: Path, name: str, files: dict[str, str], *needs: str) -> None:
@@ -186,10 +186,10 @@ class PipInstall(Workload):
 @pytest.mark.short("bundle-strict")
 @requires(PYTHON)
 @requires_import(PYTHON, "ensurepip", "python3-venv")
-def test_pip_installs_a_wheel(long_sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path) -> None:
+def test_pip_installs_a_wheel(sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path) -> None:
     workload = PipInstall("pip", ["sh", "-c", PIP])
     assert native_runs(workload)[0].code == 0, native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, native_runs, tmp_path, files=False)
+    same_as_native(workload, sandbox, native_runs, tmp_path, files=False)
 
 
 NPM = r"""
@@ -224,7 +224,7 @@ NPM_FILES = {
 
 @pytest.mark.short("do-standard")
 @requires("node", "npm")
-def test_npm_installs_from_tarballs(long_sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path) -> None:
+def test_npm_installs_from_tarballs(sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path) -> None:
     workload = Workload("npm", ["sh", "-c", NPM], NPM_FILES)
     assert native_runs(workload)[0].code == 0, native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, native_runs, tmp_path, files=False)
+    same_as_native(workload, sandbox, native_runs, tmp_path, files=False)

@@ -84,8 +84,9 @@ stop smart
 """
 
 
-def test_postgresql(long_sandbox: Sandbox, public_native_runs: NativeRuns, public: Path, long: bool) -> None:
+@pytest.mark.short
+def test_postgresql(sandbox: Sandbox, public_native_runs: NativeRuns, public: Path, long: bool) -> None:
     size = {"SCALE": "5", "TRANSACTIONS": "2000"} if long else {"SCALE": "1", "TRANSACTIONS": "100"}
     workload = Workload("postgresql", as_a_user(SCRIPT), env={"PROGRAMS": PROGRAMS, **size}, timeout=300)
     assert public_native_runs(workload)[0].code == 0, public_native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, public_native_runs, public, files=False)
+    same_as_native(workload, sandbox, public_native_runs, public, files=False)

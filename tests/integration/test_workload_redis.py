@@ -102,7 +102,8 @@ def test_redis_over_a_unix_socket(sandbox: Sandbox, native_runs: NativeRuns, tmp
     same_as_native(workload, sandbox, native_runs, tmp_path, files=False)
 
 
-def test_redis_with_snapshots(long_sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path, long: bool) -> None:
+@pytest.mark.short
+def test_redis_with_snapshots(sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path, long: bool) -> None:
     workload = Workload("redis snapshots", ["sh", "-c", SNAPSHOTS], env={"KEYS": "100000" if long else "3000"})
     assert native_runs(workload)[0].code == 0, native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, native_runs, tmp_path, files=False)
+    same_as_native(workload, sandbox, native_runs, tmp_path, files=False)

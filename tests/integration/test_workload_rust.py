@@ -147,8 +147,8 @@ rm -f program tests errors libdigest.rlib
 """
 
 
-def test_rust(long_sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path) -> None:
+def test_rust(sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path) -> None:
     tests = '#[test] fn empty() { assert_eq!(digest::digest(b""), 0xcbf29ce484222325); }\n'
     workload = Workload("rust", ["sh", "-c", SCRIPT], {"digest.rs": LIBRARY, "main.rs": MAIN, "tests.rs": tests})
     assert native_runs(workload)[0].code == 0, native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, native_runs, tmp_path)
+    same_as_native(workload, sandbox, native_runs, tmp_path)

@@ -129,7 +129,8 @@ for mode in ("delete", "wal", "truncate", "persist"):
 """
 
 
-def test_sqlite(long_sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path, long: bool) -> None:
+@pytest.mark.short
+def test_sqlite(sandbox: Sandbox, native_runs: NativeRuns, tmp_path: Path, long: bool) -> None:
     workload = Workload("sqlite", [PYTHON, "script.py"], {"script.py": SCRIPT}, {"TURNS": "200" if long else "15"}, timeout=280)
     assert (native_runs(workload)[0].code, native_runs(workload)[0].err) == (0, ""), native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, native_runs, tmp_path)
+    same_as_native(workload, sandbox, native_runs, tmp_path)

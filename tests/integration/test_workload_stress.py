@@ -43,7 +43,6 @@ read go
 """
 
 
-SOMETIMES = ("do-standard", "bundle-strict")
 GROWTH = 16 << 10
 """KiB that a sentry may have grown by: it has handlers that it had not loaded before, and counts what was denied."""
 
@@ -74,9 +73,8 @@ class Sentry:
         return True
 
 
+@pytest.mark.short
 def test_stressors_verify_what_they_get_and_leave_nothing(sandbox: Sandbox, tmp_path: Path, long: bool) -> None:
-    if not long and str(sandbox) not in SOMETIMES:
-        pytest.skip("only with --long")
     work = tmp_path / "work"
     work.mkdir()
     argv = ["sh", "-c", SCRIPT, "sh", LONG if long else SHORT, "30" if long else "1"]
