@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cases import MEGABYTES, MILLISECONDS, Metric, pss
-from benchmarks.launch import Failed, descendants
+from benchmarks.launch import Failed, descendants, end_descendants
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -102,14 +101,7 @@ class Containerd:
             self._daemon.wait(30)
         except subprocess.TimeoutExpired:
             self._daemon.kill()
-        while left := descendants():
-            for pid in left:
-                os.kill(pid, signal.SIGKILL)
-            for pid in left:
-                try:
-                    os.waitpid(pid, 0)
-                except ChildProcessError:
-                    continue
+        end_descendants()
         self._daemon.wait()
 
     def start(self, names: list[str], rootfs: Path) -> None:

@@ -102,8 +102,13 @@ def running(runtime: Runtime, trees: Trees, config: Config, *, detach: bool) -> 
 
 
 def _end(runtime: Runtime, trees: Trees, id: str) -> None:
-    """Delete the container, then kill and reap whatever still descends from us."""
+    """Delete the container, and whatever still descends from us."""
     subprocess.run(runtime.delete(trees.state, id), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    end_descendants()
+
+
+def end_descendants() -> None:
+    """Kill and reap whatever descends from us."""
     while left := descendants():
         for pid in left:
             os.kill(pid, signal.SIGKILL)

@@ -63,12 +63,12 @@ def load(container: Container) -> Kept:
         raise PyscError(f"{path} is damaged: {error}") from None
 
 
-def of(options: Options, args: list[str], kept: Kept, warn: Callable[[str], None], *, trusted: bool) -> Process:
-    """`trusted`: the container's platform is. Raises SpecError, PyscError."""
+def of(options: Options, args: list[str], kept: Kept, warn: Callable[[str], None]) -> Process:
+    """What the command line asks for, of what create kept. Raises SpecError, PyscError."""
     if options["process"]:
         from runsc_cli.spec import load_process
 
-        return load_process(options["process"], warn, trusted=trusted)
+        return load_process(options["process"], warn)
     if not args:
         raise PyscError("process args cannot be empty")
     base = kept.process
@@ -93,7 +93,7 @@ def of(options: Options, args: list[str], kept: Kept, warn: Callable[[str], None
     from runsc_cli.oci.check import check_process
 
     process = base.replace(**changes)
-    for warning in check_process(process, "process", trusted=trusted):
+    for warning in check_process(process, "process"):
         warn(warning)
     return process
 

@@ -44,10 +44,10 @@ def parse(raw: bytes, *, trusted: bool = False) -> Loaded:
     return Loaded(spec, check(spec, trusted=trusted))
 
 
-def load_process(path: str, warn: Callable[[str], None] | None = None, *, trusted: bool = False) -> Process:
+def load_process(path: str, warn: Callable[[str], None] | None = None) -> Process:
     """A process alone: `exec --process FILE`, where FILE may be a pipe, as a shell's <(...) is."""
     process = decode(read(path, pipe=True), Process, "process")
-    for warning in check_process(process, "process", trusted=trusted):
+    for warning in check_process(process, "process"):
         if warn is not None:
             warn(warning)
     return process

@@ -55,11 +55,11 @@ def check(spec: Spec, *, trusted: bool = False) -> list[str]:
     return warnings
 
 
-def check_process(process: Process, field: str, *, trusted: bool = False) -> list[str]:
+def check_process(process: Process, field: str) -> list[str]:
     """A process alone, of `exec`: as check(). `field` is what stands before the fields' names."""
     warnings: list[str] = []
     _process(process, field, warnings)
-    enforce.process(process, field, warnings, trusted=trusted)
+    enforce.process(process, field)
     return warnings
 
 

@@ -21,7 +21,7 @@ APPARMOR = "/sys/module/apparmor/parameters/enabled"
 
 def config(spec: Spec, warnings: list[str], *, trusted: bool = False) -> None:
     """Raises SpecError for the first field that asks for what pysc cannot give. `trusted`: there is no sandbox that would be in the way."""
-    process(spec.process, "process", warnings, trusted=trusted)
+    process(spec.process, "process")
     linux = spec.linux
     rows = (
         (linux.mount_label, "linux.mountLabel", "SELinux labels are not supported: leave it out"),
@@ -83,7 +83,7 @@ def _sandboxed(spec: Spec, warnings: list[str]) -> None:
             raise SpecError(f"mounts[{i}].destination", why)
 
 
-def process(process: Process, at: str, warnings: list[str], *, trusted: bool = False) -> None:
+def process(process: Process, at: str) -> None:
     """The same for a process; `at` is what stands before the fields' names."""
     if process.selinux_label:
         raise SpecError(f"{at}.selinuxLabel", "SELinux labels are not supported: leave it out")

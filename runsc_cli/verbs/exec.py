@@ -38,7 +38,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
     from runsc_cli import exec_process
 
     kept = exec_process.load(container)
-    process = exec_process.of(options, args[1:], kept, context.log.warning, trusted=named(container.state.platform).trusted)
+    process = exec_process.of(options, args[1:], kept, context.log.warning)
     if process.terminal and options["detach"] and not options["console_socket"]:
         raise PyscError("cannot allocate tty if runc will detach without setting console socket")
     from runsc_cli.supervise import Signals, supervise
