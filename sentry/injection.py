@@ -17,7 +17,8 @@ What others see. Threads and processes that share memory or descriptors with the
 or write to the page. They reach nothing that way that the caller does not get: the message holds the one descriptor
 that is its own in a moment, is sent when the call has been decided, and the socket carries no other. What the page says is believed in two
 places: the numbers of the sockets, of which ours must be a UNIX socket of the caller's table, and the number that the caller is told. Who
-writes there deceives itself.
+writes there deceives itself. And who changes the instruction that the caller goes back to makes it run code of its own: a call there that
+would come to us is not made, unless it is the very one that we have asked for (sentry/tracer.py).
 
 A page is found again by a random mark in it: where the workload has unmapped it, or mapped something else, the mark is not there and
 another page is made.
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from typing import TypeAlias
 
-    Steps: TypeAlias = Generator[None, int, list[int]]
-    """Each step lets the tracee go on until a call of its is over, and is sent the result; returns the numbers."""
+    from sentry.platform.ptrace import Asked
+
+    Steps: TypeAlias = Generator[Asked, int, list[int]]
+    """Each step lets the tracee go on until a call of its is over, which it yields, and is sent the result; returns the numbers."""
 
 _CLOSE, _MMAP, _RECVMSG, _SOCKETPAIR = 3, 9, 47, 53
 _AF_UNIX, _SOCK_STREAM, _SOCK_CLOEXEC = 1, 1, 0o2000000
@@ -86,11 +89,11 @@ class _Caller:
         self.registers = Registers(tid)
         self._begun = False
 
-    def call(self, number: int, *args: int) -> Generator[None, int, int]:
+    def call(self, number: int, *args: int) -> Generator[Asked, int, int]:
         """Have it make this call. Raises the call's error, and ESRCH."""
-        (self.registers.again if self._begun else self.registers.instead)(number, *args)
+        asked = (self.registers.again if self._begun else self.registers.instead)(number, *args)
         self._begun = True
-        result = yield
+        result = yield asked
         if result < 0:
             raise OSError(-result, "injected call")
         return result
@@ -143,7 +146,7 @@ def put(tid: int, fds: Sequence[int], cloexec: bool, pages: Pages, leader: Calla
 
 def _receive(
     caller: _Caller, page: int, mark: bytes, left: list[int], cloexec: bool, leader: Callable[[int], int]
-) -> Generator[None, int, int]:
+) -> Generator[Asked, int, int]:
     """The first of `left`, which is taken from it and closed; returns its number in the caller."""
     head = _head.pack(0, 0, page + _BYTE, 1, 0, 0, page + _IOV, 1, page + _CONTROL, _CONTROL_SPACE, 0)
     caller.write(page, mark + head + bytes(_CONTROL_SPACE))

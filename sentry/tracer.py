@@ -45,8 +45,9 @@ if TYPE_CHECKING:
 
     from sentry.dispatch import Handler
     from sentry.kernel import Kernel
+    from sentry.platform.ptrace import Asked
 
-    Steps = Generator[None, int, list[int]]
+    Steps = Generator[Asked, int, list[int]]
 
 _SETS = frozenset((b"SigPnd", b"ShdPnd", b"SigBlk", b"SigIgn", b"SigCgt"))
 _STATUS = 16384
@@ -131,7 +132,7 @@ class _Request:
 class Tracer(Dispatcher):
     """The tables of a dispatcher, and the tracees. All that has no lock belongs to the tracer's thread."""
 
-    __slots__ = ("_given", "_held", "_idle", "_interrupted", "_mark", "_near", "_pages", "_requests", "_steps", "_task", "_thread")
+    __slots__ = ("_asked", "_given", "_held", "_idle", "_interrupted", "_mark", "_near", "_pages", "_requests", "_steps", "_task", "_thread")
 
     traceable = False
 
@@ -144,6 +145,8 @@ class Tracer(Dispatcher):
         """The address space of each tracee."""
         self._steps: dict[int, Steps] = {}
         """Tracees that are made to execute calls of ours."""
+        self._asked: dict[int, Asked] = {}
+        """Which one each of them executes at present."""
         self._near: dict[int, Near] = {}
         self._given: dict[int, _Request] = {}
         """Those of them whose reply was held: who waits for the number."""
@@ -260,7 +263,7 @@ class Tracer(Dispatcher):
             elif error == 0:
                 tid, what = stop.tid, stop.what
                 if tid in self._steps and what != lib.TRACED_ENDED:
-                    self._injecting(tid, what, stop.value)
+                    self._injecting(tid, what, stop.value, call)
                 elif what == lib.TRACED_CALL:
                     task.begin(0, tid, call.nr, lib.NOT_TRIED)
                     self._call(task, stop.value)
@@ -340,6 +343,7 @@ class Tracer(Dispatcher):
         steps = self._steps.pop(tid, None)
         if steps is not None:
             steps.close()
+            self._asked.pop(tid, None)
             self._near.pop(tid).end()
         request = self._given.pop(tid, None)
         if request is not None:
@@ -361,7 +365,7 @@ class Tracer(Dispatcher):
     def _step(self, tid: int, result: int | None) -> None:
         """Go on with the tracee's steps."""
         try:
-            self._steps[tid].send(result)  # type: ignore[arg-type]
+            self._asked[tid] = self._steps[tid].send(result)  # type: ignore[arg-type]
         except StopIteration as end:
             numbers: list[int] = end.value
         except OSError as e:
@@ -372,6 +376,7 @@ class Tracer(Dispatcher):
             resume(tid, SYSCALL)
             return
         del self._steps[tid]
+        self._asked.pop(tid, None)
         if tid in self._interrupted:
             self._interrupted.discard(tid)
             resume(tid, INTERRUPT)
@@ -381,10 +386,13 @@ class Tracer(Dispatcher):
         if request is not None:
             request.finish(numbers[0] if numbers else 0)
 
-    def _injecting(self, tid: int, what: int, value: int) -> None:
+    def _injecting(self, tid: int, what: int, value: int, call: Any) -> None:
         if what == lib.TRACED_RETURNED:
             self._step(tid, value)
             return
+        if what == lib.TRACED_CALL and self._asked[tid] != (call.nr, *call.args[0 : len(self._asked[tid]) - 1]):
+            # Somebody has changed the instruction that it went back to: it runs code of its own, whose calls nobody has decided.
+            lib.trace_refuse(tid, -errno.ENOSYS)
         if what == lib.TRACED_STOPPED:
             self._interrupted.add(tid)
         elif what == lib.TRACED_EXECUTED:  # another thread has: this one is no more
@@ -398,8 +406,7 @@ class Tracer(Dispatcher):
 def _restart(tid: int, value: int, interrupted: set[int]) -> Steps:
     """Steps after which the kernel restarts the call at whose begin the tracee is, or returns EINTR. Raises ESRCH."""
     registers = Registers(tid)
-    registers.instead(NO_CALL)
-    yield
+    yield registers.instead(NO_CALL)
     registers.restart(-value)
     interrupted.add(tid)
     return []

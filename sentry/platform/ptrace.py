@@ -15,7 +15,10 @@ from sentry.platform._native import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    Asked: TypeAlias = tuple[int, ...]
+    """A call that a tracee is made to execute: its number and arguments."""
 
 CONT, SYSCALL, INTERRUPT, LISTEN = 7, 24, 0x4207, 0x4208
 """PTRACE_*: go on; until the next call begins or is over; stop at the next occasion; stay stopped with the thread group."""
@@ -61,14 +64,19 @@ class Registers:
         if error:
             raise OSError(-error, "registers")
 
-    def instead(self, number: int, *args: int) -> None:
+    def instead(self, number: int, *args: int) -> Asked:
         """At the begin of a call: make another one. Raises ESRCH."""
         self._put({_ORIG_RAX: number, **dict(zip(_ARGUMENTS, args, strict=False))})
+        return number, *args
 
-    def again(self, number: int, *args: int) -> None:
-        """At the end of a call: back to its instruction, for another one. Raises ESRCH."""
+    def again(self, number: int, *args: int) -> Asked:
+        """At the end of a call: back to its instruction, for another one. Raises ESRCH.
+
+        The tracee runs until it makes it. What the instruction is by then is in its hands: it may make another call.
+        """
         back = self._values[_RIP] - _SYSCALL_INSTRUCTION
         self._put({_RAX: number, _RIP: back, **dict(zip(_ARGUMENTS, args, strict=False))})
+        return number, *args
 
     def finish(self, value: int) -> None:
         """As they were, and `value` as the result of the call. Raises ESRCH."""

@@ -351,6 +351,85 @@ def test_a_page_that_is_taken_away(pysc: Pysc) -> None:
     python(pysc, program)
 
 
+CODE_CHANGES = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define WANTED 10
+#define TRIES 5000
+#define CALL 16   /* where the system call is, and where the other code */
+#define OTHER 64
+
+struct shared { volatile int begun, changed, delay; };
+
+int main(void)
+{
+    /* mov eax, edi; mov rdi, rsi; mov rsi, rdx; mov edx, ecx; nop...; syscall; ret */
+    static const uint8_t caller[] = { 0x89, 0xf8, 0x48, 0x89, 0xf7, 0x48, 0x89, 0xd6, 0x89, 0xca,
+                                      0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x0f, 0x05, 0xc3 };
+    /* mov eax, unshare; mov edi, CLONE_NEWUSER; syscall; jmp . */
+    static const uint8_t other[] = { 0xb8, SYS_unshare & 0xff, SYS_unshare >> 8, 0, 0,
+                                     0xbf, 0, 0, 0, 0x10, 0x0f, 0x05, 0xeb, 0xfe };
+    uint8_t *code = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *s = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    long (*call)(long, long, const char *, long) = (void *)code;
+    char before[64] = "", after[64] = "";
+    int refused = 0, pid;
+
+    memcpy(code, caller, sizeof caller);
+    memcpy(code + OTHER, other, sizeof other);
+    pid = fork();
+    while (!pid) {
+        while (!s->begun)
+            ;
+        for (volatile int i = 0; i < s->delay; i++)
+            ;
+        *(volatile uint16_t *)(code + CALL) = (OTHER - CALL - 2) << 8 | 0xeb;
+        s->begun = 0;
+        while (!s->changed)
+            ;
+        *(volatile uint16_t *)(code + CALL) = 0x050f;
+        s->changed = 0;
+    }
+    readlink("/proc/self/ns/user", before, sizeof before - 1);
+    for (int i = 0; i < TRIES && refused < WANTED; i++) {
+        s->delay = i % 100 * 100;
+        s->begun = 1;
+        long fd = call(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY);
+        while (s->begun)
+            ;
+        s->changed = 1;
+        while (s->changed)
+            ;
+        refused += fd == -38;
+        if (fd >= 0)
+            close(fd);
+    }
+    readlink("/proc/self/ns/user", after, sizeof after - 1);
+    kill(pid, SIGKILL);
+    printf("%s, %s\n", refused == WANTED ? "refused" : "missed", strcmp(before, after) ? "out" : "in");
+    return 0;
+}
+"""
+
+
+@requires("gcc")
+def test_code_that_changes_while_a_descriptor_arrives(pysc: Pysc, bundle: Bundles) -> None:
+    """The caller goes back to its instruction for each call that it makes for us. Another process puts a jump there, to a call that
+    the container may not make: unshare(2) of a user namespace. It is not made, since it is not the one that was asked for."""
+    made = bundle(["/bin/probe"], writable=True)
+    subprocess.run(["gcc", "-O1", "-static", "-o", made.rootfs / "bin" / "probe", "-xc", "-"], input=CODE_CHANGES, text=True, check=True)
+    assert pysc("run", "-b", made, pysc.id, check=True).out == "refused, in\n"
+
+
 # ---- the container ----
 
 

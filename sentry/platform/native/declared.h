@@ -43,6 +43,7 @@ struct traced { int32_t tid; int32_t what; int64_t value; };
 int trace_seize(int tid);
 int trace_wait(struct traced *out, struct notif *call);
 int trace_reply(int tid, int64_t value);
+int trace_refuse(int tid, int64_t value);
 int trace_resume(int tid, int request, int signal);
 int trace_alive(int tid);
 int trace_near(int tid, uint64_t *was);

@@ -127,14 +127,20 @@ static int trace_apart(int tid, uint64_t *was)
     return 0;
 }
 
-/* A call that was stopped at its begin is not made, and gives value. */
+/* A call that was stopped at its begin will not be made, and give value. */
+static int trace_refuse(int tid, int64_t value)
+{
+    RET(ptrace(PTRACE_POKEUSER, tid, REGISTER(orig_rax), -1L) < 0 ? -1L : ptrace(PTRACE_POKEUSER, tid, REGISTER(rax), value));
+}
+
+/* Likewise, and the caller goes on. */
 static int trace_reply(int tid, int64_t value)
 {
     uint64_t was[AFFINITY_WORDS];
-    int near = 0, r;
+    int near = 0, r = trace_refuse(tid, value);
 
-    if (ptrace(PTRACE_POKEUSER, tid, REGISTER(orig_rax), -1L) < 0 || ptrace(PTRACE_POKEUSER, tid, REGISTER(rax), value) < 0)
-        return -errno;
+    if (r < 0)
+        return r;
     if (tid == here.caller && here.streak >= STREAK)
         near = trace_near(tid, was);
     else
