@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+from errno import EIO
 
 from gofer import tree
 from gofer.mounts import MountError, bare, check, new_filesystem
@@ -152,14 +153,22 @@ def _serve(sock: wire.Socket, init: int) -> None:
                     pass
                 return
             try:
-                wire.send(sock, {"error": _request(message, fds)})
+                wire.send(sock, {"error": _answer(message, fds)})
             finally:
                 for passed in fds:
                     os.close(passed)
 
 
+def _answer(message: dict[str, object], fds: list[int]) -> int:
+    """0 or the errno of a request: what the kernel refuses is the workload's error, and no reason to end its container."""
+    try:
+        return _request(message, fds)
+    except OSError as e:
+        return e.errno or EIO
+
+
 def _request(message: dict[str, object], fds: list[int]) -> int:
-    """One mount or umount for the workload, on objects that the sentry has resolved. Returns 0 or an errno."""
+    """One mount or umount for the workload, on objects that the sentry has resolved. Returns 0 or an errno. Raises OSError."""
     op = message["op"]
     if op == "tmpfs":
         data = tuple(str(message["data"]).split(",")) if message["data"] else ()

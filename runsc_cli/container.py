@@ -88,7 +88,7 @@ class Creation:
         spec, state = self.spec, self.container.state
         tty = spec.process.terminal
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2), preserve_fds)
+        self.stage = stage = Stage((null, null, null) if tty else (0, 1, 2), preserve_fds, ignoring=view is not None)
         os.close(null)
         from runsc_cli import exec_process
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 
 from sentry.abi import O_VALID, SECCOMP_USER_NOTIF_FLAG_CONTINUE
 from sentry.platform._native import ffi, lib
@@ -157,7 +156,7 @@ class Dispatcher:
             elif outcome is CONTINUE:
                 send(listener, task.id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
             elif outcome.__class__ is Fds:
-                send(listener, task.id, 0, _put(task, outcome), 0)
+                send(listener, task.id, 0, outcome.put(task), 0)
             else:
                 assert outcome is HELD, outcome
 
@@ -183,18 +182,6 @@ class Dispatcher:
             raise OSError(error, name)
 
         return deny
-
-
-def _put(task: Task, several: Fds) -> int:
-    """Into the caller's table, all of them; 0 or -errno."""
-    numbers = [lib.notif_put(task.listener, task.id, fd, several.cloexec) for fd in several.fds]
-    if min(numbers) < 0:
-        return min(numbers)
-    try:
-        task.write(several.address, struct.pack(f"<{len(numbers)}i", *numbers))
-    except OSError as e:
-        return -(e.errno or errno.EFAULT)
-    return 0
 
 
 def _add_opens(counts: dict[int, int], serving: Any) -> None:

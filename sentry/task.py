@@ -9,6 +9,7 @@ and processes share it. Read it once, decide and act on the copy.
 from __future__ import annotations
 
 import errno
+from struct import pack
 
 from sentry.abi import O_DIRECTORY, O_PATH, PATH_MAX
 from sentry.platform._native import ffi, lib
@@ -51,6 +52,17 @@ class Fds:
         self.fds = fds
         self.cloexec = cloexec
         self.address = address
+
+    def put(self, task: Task) -> int:
+        """Do it, and close ours; what the call is to return: 0 or -errno."""
+        numbers = [lib.notif_put(task.listener, task.id, fd, self.cloexec) for fd in self.fds]
+        if min(numbers) < 0:
+            return min(numbers)
+        try:
+            task.write(self.address, pack(f"<{len(numbers)}i", *numbers))
+        except OSError as e:
+            return -(e.errno or errno.EFAULT)
+        return 0
 
 
 class _Marker:

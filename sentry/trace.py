@@ -24,7 +24,7 @@ from time import monotonic_ns, sleep, time_ns
 from sentry.abi import SECCOMP_USER_NOTIF_FLAG_CONTINUE
 from sentry.platform._native import ffi, lib
 from sentry.platform.threads import Lock
-from sentry.task import CONTINUE, HELD, Fd
+from sentry.task import CONTINUE, HELD, Fd, Fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -342,6 +342,13 @@ class Watch:
         elif outcome is CONTINUE:
             self._tell(listener, ident, looks, CONTINUED, 0)
             lib.notif_send(listener, ident, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+        elif outcome.__class__ is Fds:
+            result = outcome.put(task)
+            _read(looks, task, buffer, result)
+            lib.notif_send(listener, ident, 0, result, 0)
+            self._tell(listener, ident, looks, done, result)
+        else:
+            assert outcome is HELD, outcome
         return HELD
 
     def _tell(self, listener: int, ident: int, looks: list[Look], outcome: int, result: int) -> None:

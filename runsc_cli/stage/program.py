@@ -16,6 +16,7 @@ import os
 import struct
 from _socket import MSG_DONTWAIT
 
+from sentry.platform import signals
 from sentry.platform._native import lib
 from sentry.platform.wire import Closed, Socket, pair, send_fds
 from sentry.syscalls.numbers import NUMBERS
@@ -194,7 +195,8 @@ class Stage:
 
     __slots__ = ("_fds_sent", "_program", "number", "pid", "socket")
 
-    def __init__(self, stdio: Sequence[int] = (0, 1, 2), preserve_fds: int = 0) -> None:
+    def __init__(self, stdio: Sequence[int] = (0, 1, 2), preserve_fds: int = 0, *, ignoring: bool = False) -> None:
+        """`ignoring`: it ignores the signals that the caller ignores (nohup(1)), as a command of a shell's does; else none is ignored."""
         number = self.number = 3 + preserve_fds
         """Of its end of the socket. What is above it comes from us."""
         ours, theirs = pair()
@@ -203,7 +205,8 @@ class Stage:
             actions = [(os.POSIX_SPAWN_DUP2, fd, i) for i, fd in enumerate(stdio) if fd != i]
             actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), number))
             argv = ["pysc-init", str(number)]
-            self.pid = os.posix_spawn(f"/proc/self/fd/{exe}", argv, {}, file_actions=actions, setsigdef=_PYTHON_IGNORES)
+            default = _PYTHON_IGNORES if ignoring else signals.every()
+            self.pid = os.posix_spawn(f"/proc/self/fd/{exe}", argv, {}, file_actions=actions, setsigdef=default)
         finally:
             os.close(exe)
             theirs.close()

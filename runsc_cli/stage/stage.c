@@ -109,14 +109,17 @@ static void end(int signal)
 	leave(128 + signal);
 }
 
-/* SIGHUP, SIGINT, SIGQUIT, SIGTERM; one that is ignored (nohup) stays so for the workload. */
+/* SIGHUP, SIGINT, SIGQUIT, SIGTERM; one that is ignored (nohup pysc do) stays so for the workload. */
 static void handle_signals(void)
 {
 	static const u8 signals[] = { 1, 2, 3, 15 };
 	struct sigaction ending = { end, SA_RESTORER, (void (*)(void))end, 0 };
 	struct sigaction now;
+	struct sigaction usual = { 0 };
 	u32 i;
 
+	call(__NR_rt_sigaction, 32, (u64)&usual, 0, sizeof now.mask, 0, 0); /* glibc's own two, which its posix_spawn(3) */
+	call(__NR_rt_sigaction, 33, (u64)&usual, 0, sizeof now.mask, 0, 0); /* leaves ignored */
 	for (i = 0; i < sizeof signals; i++) {
 		call(__NR_rt_sigaction, signals[i], 0, (u64)&now, sizeof now.mask, 0, 0);
 		if (now.handler != SIG_IGN)

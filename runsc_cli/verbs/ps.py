@@ -24,8 +24,8 @@ def run(options: Options, args: list[str], context: Context) -> int:
 
 
 def select(listing: str, pids: set[int]) -> list[str]:
-    """The heading of ps(1)'s output and the lines of these processes."""
-    header, *lines = listing.splitlines() or [""]
+    """The heading of ps(1)'s output and the lines of these processes. A title may hold what Unicode counts as the end of a line."""
+    header, *lines = listing.removesuffix("\n").split("\n")
     try:
         column = header.split().index("PID")
     except ValueError:
@@ -42,9 +42,9 @@ def _ps(arguments: list[str]) -> str:
     from subprocess import run  # 20 ms, for people; engines ask for JSON
 
     try:
-        ps = run(["ps", *arguments], capture_output=True, text=True, errors="replace", check=False)
+        ps = run(["ps", *arguments], capture_output=True, check=False)
     except FileNotFoundError:
         raise PyscError("ps is not installed; use --format json") from None
     if ps.returncode != 0:
-        raise PyscError(f"ps: exit status {ps.returncode}: {ps.stderr.strip()}")
-    return ps.stdout
+        raise PyscError(f"ps: exit status {ps.returncode}: {ps.stderr.decode(errors='replace').strip()}")
+    return ps.stdout.decode(errors="replace")

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 
 import pytest
 from containers import Bundles, Pysc, both_platforms, requires, sandboxed
@@ -58,15 +59,29 @@ def test_others_leave_a_created_container_alone(pysc: Pysc, bundle: Bundles) -> 
     pysc("delete", "--force", pysc.id, check=True)
 
 
-def test_a_signal_that_the_caller_ignores_is_ignored_by_the_workload(pysc: Pysc, bundle: Bundles) -> None:
-    show = bundle(["grep", "SigIgn", "/proc/self/status"])
-    plain, nohup = (
-        subprocess.run([*prefix, *pysc.argv("run", "-b", show, pysc.id)], capture_output=True, text=True, check=True, timeout=60)
-        for prefix in ([], ["nohup"])
-    )
-    ignored = int(plain.stdout.split()[1], 16)
-    assert ignored & 1 << 15 - 1 == 0
-    assert int(nohup.stdout.split()[1], 16) == ignored | 1  # SIGHUP
+def ignored(argv: list[str], prefix: list[str]) -> int:
+    done = subprocess.run([*prefix, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60)
+    return int(done.stdout.split()[-1], 16)
+
+
+IGNORE = "import os, signal, sys; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 3, 10, 13, 15, 60)]; os.execvp(sys.argv[1], sys.argv[1:])"
+IGNORING = [sys.executable, "-c", IGNORE]
+SHOW = ["grep", "SigIgn", "/proc/self/status"]
+
+
+def test_a_workload_ignores_no_signal_that_the_caller_ignores(pysc: Pysc, bundle: Bundles) -> None:
+    """As with runc: nohup(1) is for the engine, and its containers live by what their programs expect."""
+    assert ignored(pysc.argv("run", "-b", bundle(SHOW), pysc.id), IGNORING) == 0
+    create(pysc, bundle(["sleep", "1000"]))
+    pysc("start", pysc.id, check=True)
+    assert ignored(pysc.argv("exec", pysc.id, *SHOW), IGNORING) == 0
+    pysc("delete", "--force", pysc.id, check=True)
+
+
+def test_do_hands_on_what_the_shell_ignores(pysc: Pysc) -> None:
+    argv = pysc.argv("do", "--quiet", "--", *SHOW)
+    plain = ignored(argv, [])
+    assert ignored(argv, ["nohup"]) == plain | 1  # SIGHUP
 
 
 # An idmapped mount maps the ids 0 to 65535: on these files root of the container has no privilege.

@@ -177,6 +177,14 @@ threads = [threading.Thread(target=work) for _ in range(4)]
     assert len({row["pid"] for row in opens}) == 1
 
 
+def test_a_call_that_returns_two_descriptors(pysc: Pysc) -> None:
+    """In the host's network pairs are made by the sentry."""
+    program = "import os, socket; a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1), a.fileno(), b.fileno())"
+    done = pysc("--network", "host", "--strace=socketpair", "do", "--quiet", "--", "python3", "-S", "-c", program, check=True)
+    assert done.out == "b'x' 3 4\n"
+    assert "socketpair(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0, [3, 4]) = 0" in traced(done.err)
+
+
 def test_an_ordinary_user() -> None:
     user = User(65536)
     try:

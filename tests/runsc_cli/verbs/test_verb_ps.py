@@ -57,3 +57,8 @@ def test_select_matches_the_column_alone() -> None:
     assert select(listing, {7}) == ["UID PID CMD", "root 7 seven"]
     with pytest.raises(PyscError):
         select("", {1})
+
+
+def test_titles_that_python_would_split() -> None:
+    title = "root 7 a\u2028root 8 b\x85root 9 c\x0b\x1cd"
+    assert select(f"UID PID CMD\n{title}\nroot 8 e\n", {7, 9}) == ["UID PID CMD", title]
