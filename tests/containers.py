@@ -176,7 +176,7 @@ class Pysc:
             check=False,
         )
         done = Done(argv, ran.returncode, ran.stdout, ran.stderr)
-        assert not check or done.code == 0, done
+        assert not check or done.code == 0, str(done)  # a string is not cut by pytest
         return done
 
     def containers(self) -> list[str]:

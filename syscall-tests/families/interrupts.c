@@ -146,3 +146,8 @@ CASE(stopped_while_it_opens) { fifo("p"); pid_t c = SPAWN(OK(OPEN(O_RDONLY))); u
 CASE(stopped_while_it_connects) { listening(0); come(); pid_t c = SPAWN(OK(SYS(connect, OK(SYS(socket, AF_UNIX, SOCK_STREAM, 0)), &name, sizeof name))); until_sleeping(c); kill(c, SIGSTOP); until_stopped(c); kill(c, SIGCONT); until_sleeping(c); take(); JOIN(c); }
 CASE(stopped_while_it_waits_for_a_lock) { locked_by_another(F_SETLKW); pid_t c = SPAWN(OK(lock(a_, F_SETLKW, F_WRLCK))); until_sleeping(c); kill(c, SIGSTOP); until_stopped(c); kill(c, SIGCONT); until_sleeping(c); unlock(); ENDED(other); JOIN(c); }
 CASE(stopped_while_it_sleeps) { pid_t c = SPAWN(struct timespec t = {0, 50000000}; EQ(0, SYS(nanosleep, &t, NULL))); until_sleeping(c); kill(c, SIGSTOP); until_stopped(c); kill(c, SIGCONT); JOIN(c); }
+
+/* ---- what does not wait is not interrupted, however often a handler without SA_RESTART runs ---- */
+
+static void tick_often(void) { struct itimerval every = {{0, 200}, {0, 200}}; handle(SIGALRM, 0); OK(SYS(setitimer, ITIMER_REAL, &every, NULL)); }
+CASE(opens_of_files_are_not_interrupted) { file("f", ""); tick_often(); for (int i = 0; i < 10000; i++) SYS(close, OK(SYS(open, "f", O_RDONLY, 0))); tick(0); CHECK(signals_seen > 0); }
