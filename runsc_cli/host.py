@@ -11,7 +11,7 @@ import os
 from struct import pack
 
 from runsc_cli import capabilities, directory, requirements
-from runsc_cli.cgroups import hierarchy
+from runsc_cli.cgroups import bus, hierarchy
 from runsc_cli.errors import HostError, PyscError, strerror
 from runsc_cli.oci import mappings as ids
 from runsc_cli.oci.enforce import APPARMOR
@@ -245,6 +245,13 @@ def _cgroups() -> Iterator[Finding]:
             yield Finding("cgroups", f"write to {point}", False, "not permitted or read-only", "no cgroup can be made: use --ignore-cgroups")
     booted = os.path.isdir("/run/systemd/system")
     yield Finding("cgroups", "systemd", booted, "" if booted else "is not the init of this host", "--systemd-cgroup has nobody to ask")
+    if booted and bus.of_user():
+        try:
+            bus.address()
+            missing = ""
+        except PyscError as error:
+            missing = error.message
+        yield Finding("cgroups", "systemd of your own", not missing, missing, "--systemd-cgroup has nobody to ask: no limits")
 
 
 def _privileges() -> Iterator[Finding]:

@@ -24,6 +24,8 @@ from runsc_cli.errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runsc_cli.cgroups.driver import Cgroup
 
 COUNTED = ("cpuset", "memory", "cpu", "cpuacct", "pids", "blkio", "name=systemd")
@@ -47,10 +49,11 @@ def name(leaf: str) -> str:
 class Beside:
     """Where the sentry and the gofer of one container live. Without a directory in `paths` they stay where the caller is."""
 
-    __slots__ = ("_cgroup", "hierarchies", "paths")
+    __slots__ = ("_attach", "_cgroup", "hierarchies", "paths")
 
-    def __init__(self, cgroups_path: str, container_id: str, *, named: bool = True) -> None:
-        """`named`: False where the path is that of the cgroup itself, which systemd has made. Raises HostError."""
+    def __init__(self, cgroups_path: str, container_id: str, attach: Callable[[int], None] | None = None) -> None:
+        """`attach`: the path is that of the cgroup itself, which systemd has made, and this has it move a process there. Raises HostError."""
+        self._attach = attach
         self.hierarchies = there = layout.find()
         self.paths: list[str] = []
         self._cgroup: Cgroup | None = None
@@ -62,7 +65,7 @@ class Beside:
             return  # who makes the leaf refuses that
         from runsc_cli.cgroups.driver import Cgroup
 
-        if named:
+        if attach is None:
             leaves = {each: f"{os.path.dirname(leaf)}/{name(os.path.basename(leaf))}" for each, leaf in leaves.items()}
         self._cgroup = Cgroup(leaves, {each: there.mounts[each].point for each in wanted}, [], asked=False, rootless=None)
         self.paths = list(dict.fromkeys(leaves.values()))
@@ -89,6 +92,8 @@ class Beside:
         except OSError as e:
             assert self._cgroup is not None
             if e.errno in (EACCES, EPERM) and self._cgroup.rootless():  # one may make a cgroup where one may not move to
+                if self._attach is not None:
+                    return _fork_attached(self._attach)
                 self._cgroup.unmake()
                 self._cgroup, self.paths = None, []
                 return os.fork()
@@ -111,6 +116,28 @@ class Beside:
                     os.close(fd)
             except OSError as e:
                 raise HostError("write", tasks, e) from None
+
+
+def _fork_attached(attach: Callable[[int], None]) -> int:
+    """fork(2); the child goes on once `attach` has moved it, so that it has taken hardly any memory. Raises PyscError."""
+    ready, go = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        os.close(go)
+        if not os.read(ready, 1):
+            os._exit(1)
+        os.close(ready)
+        return 0
+    os.close(ready)
+    try:
+        attach(pid)
+        os.write(go, b"0")
+    except BaseException:
+        os.close(go)
+        os.waitpid(pid, 0)
+        raise
+    os.close(go)
+    return pid
 
 
 def _fork_into(directory: str) -> int:

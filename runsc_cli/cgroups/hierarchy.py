@@ -58,6 +58,11 @@ class Hierarchies:
             own = os.path.dirname(own)
         return os.path.normpath(f"{mount.point}/{_below(own, mount.root)}/{path}")
 
+    def directory(self, hierarchy: str) -> str:
+        """Of our own cgroup."""
+        mount = self.mounts[hierarchy]
+        return os.path.normpath(f"{mount.point}/{_below(self.own.get(hierarchy, '/'), mount.root)}")
+
     def objection(self, directory: str) -> str:
         """Why `directory` can be no container's cgroup; empty when it can. Whoever kills what is in one asks first."""
         if directory != os.path.normpath(directory):
@@ -65,7 +70,7 @@ class Hierarchies:
         for name, mount in self.mounts.items():
             if not directory.startswith(mount.point + "/"):
                 continue
-            ours = os.path.normpath(f"{mount.point}/{_below(self.own.get(name, '/'), mount.root)}")
+            ours = self.directory(name)
             return "is our own cgroup or lies above it" if (ours + "/").startswith(directory + "/") else ""
         return "lies below no cgroup mount"
 

@@ -62,6 +62,20 @@ def _born_in(program: Program, directory: str) -> Result:
     return clone
 
 
+def reachable(directories: Iterable[str]) -> bool:
+    """We may move there from our own cgroup in version 2: who does, may write to cgroup.procs of the nearest one that both are below.
+
+    Linux: kernel/cgroup/cgroup.c:cgroup_procs_write_permission(). Raises HostError.
+    """
+    from runsc_cli.cgroups.hierarchy import UNIFIED, find
+
+    there = find()
+    if not there.pure:
+        return True
+    own = there.directory(UNIFIED)
+    return all(os.access(f"{os.path.commonpath((own, directory))}/cgroup.procs", os.W_OK) for directory in directories)
+
+
 def below(directories: Iterable[str], asked: Iterable[str]) -> list[str]:
     """The cgroups that a process of `exec --cgroup [CONTROLLER:]CGROUP` enters, as runc reads it: those below have to be there.
 

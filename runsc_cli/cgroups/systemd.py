@@ -1,4 +1,4 @@
-"""--systemd-cgroup: a container's cgroup as a scope of systemd's, org.freedesktop.systemd1(5), over D-Bus.
+"""--systemd-cgroup: a container's cgroup as a scope of systemd's, org.freedesktop.systemd1(5), over D-Bus; of an ordinary user's own, bus.py.
 
 linux.cgroupsPath is SLICE:PREFIX:NAME then, as runc reads it. systemd makes the cgroup, with our stage in it, and says where it is; there the
 driver for cgroupfs writes what systemd has no property for. What it has one for it is told, or it would write its own value at its next
@@ -7,8 +7,8 @@ reload. jeepney, which speaks D-Bus, is an extra: it is imported by who asks for
 
 from __future__ import annotations
 
-from runsc_cli.cgroups import v2
-from runsc_cli.errors import PyscError, SpecError, strerror
+from runsc_cli.cgroups import bus, v2
+from runsc_cli.errors import PyscError, SpecError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def unit_of(cgroups_path: str, container_id: str) -> tuple[str, str]:
         why = f'{cgroups_path!r} is no place for a scope: with --systemd-cgroup it is written "SLICE:PREFIX:NAME"'
         raise SpecError("linux.cgroupsPath", why)
     slice, prefix, name = parts
-    slice = slice or "system.slice"
+    slice = slice or ("user.slice" if bus.of_user() else "system.slice")
     stem = slice.removesuffix(".slice")
     if stem == slice or (stem != "-" and (stem.startswith("-") or stem.endswith("-") or "--" in stem or not stem)):
         raise SpecError("linux.cgroupsPath", f"{slice!r} is no slice: it ends with .slice, and - separates its parents")
@@ -116,17 +116,10 @@ class Systemd:
     __slots__ = ("_connection", "_jeepney")
 
     def __enter__(self) -> Systemd:  # noqa: PYI034  # typing.Self is imported by nobody on this path
-        try:
-            import jeepney
-            from jeepney.io.blocking import open_dbus_connection
-        except ImportError:
-            raise PyscError("--systemd-cgroup needs jeepney: pip install 'pysc[systemd]', or let the engine use the cgroupfs driver") from None
+        self._connection = bus.connect()
+        import jeepney
+
         self._jeepney = jeepney
-        try:
-            self._connection = open_dbus_connection(bus="SYSTEM")
-        except (OSError, KeyError, ValueError) as error:
-            why = (strerror(error) if isinstance(error, OSError) else str(error)) or "no reason given"
-            raise PyscError(f"--systemd-cgroup: connect to the system bus: {why}; the cgroupfs driver needs none") from None
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -187,6 +180,10 @@ class Systemd:
         interface = "org.freedesktop.DBus.Properties"
         return self._call("Get", "ss", (f"org.freedesktop.systemd1.{kind}", name), path=path, interface=interface)[1]
 
+    def attach(self, unit: str, pid: int) -> None:
+        """Move process `pid` into the unit's cgroup: the way of a user whose own cgroup is not below the delegated one. Raises PyscError."""
+        self._call("AttachProcessesToUnit", "ssau", (unit, "", [pid]))
+
     def change(self, unit: str, limits: list[Property]) -> None:
         """Other limits, until the unit ends. Raises PyscError."""
         self._call("SetUnitProperties", "sba(sv)", (unit, True, limits))
@@ -201,6 +198,12 @@ class Systemd:
         except Refused as error:
             if error.name not in _GONE:
                 raise
+
+
+def attach(unit: str, pid: int) -> None:
+    """Have systemd move process `pid` into the cgroup of `unit`. Raises PyscError."""
+    with Systemd() as manager:
+        manager.attach(unit, pid)
 
 
 class Refused(PyscError):

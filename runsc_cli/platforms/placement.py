@@ -80,15 +80,19 @@ class Placement:
             os.close(end)
             os.waitpid(holder, 0)
 
+        asked = False
         try:
             with systemd.Systemd() as manager:
+                asked = True
                 group = manager.start(slice, unit, holder, systemd.description(self.id, beside=True), [])
-            self.beside = Beside(group, self.id, named=False)
+            self.beside = Beside(group, self.id, lambda pid: systemd.attach(unit, pid))
             self.note(container.state)
             container.save()
             self._make(container, holder)
         except BaseException:
             release()
+            if not asked:
+                container.state.unit_beside = ""
             raise
         return release
 

@@ -174,6 +174,11 @@ class Execution:
             from runsc_cli import scheduling
 
             scheduling.pin_before(self.stage.pid, affinity)
+        unit = self._container.state.unit
+        if unit and not leaf.reachable(self.cgroups):
+            from runsc_cli.cgroups import systemd
+
+            systemd.attach(unit, self.stage.pid)
         p = Program()
         born = leaf.enter(p, self.cgroups)
         if born is not None:

@@ -37,7 +37,7 @@ def features(*, trusted: bool = False) -> dict[str, Any]:
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": [f"CAP_{name}" for name in _CAPABILITIES.split()],
-            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": True},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
             "seccomp": _seccomp(trusted),
             "apparmor": {"enabled": True},
             "selinux": {"enabled": False},

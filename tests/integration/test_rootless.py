@@ -299,3 +299,23 @@ def test_limits_need_a_cgroup(user: User) -> None:
     done = user("pysc", "run", "--bundle", path, "box")
     assert done.code == 1
     assert "delegat" in done.err, done
+
+
+def test_systemd_takes_a_bus_of_the_users(user: User) -> None:
+    """With a systemd of the user's: tests/vm/test_ordinary_user.py."""
+    path = bundle(user, "true", linux={"cgroupsPath": ":pysc:box"})
+    words = ("pysc", "--root", user.runtime / "pysc", "--systemd-cgroup", "run", "--bundle", path, "box")
+    done = user(*words)
+    why = f"no systemd of your own to ask for a cgroup: {user.runtime}/bus is not there: log in anew, or 'loginctl enable-linger'"
+    assert (done.code, [why in line for line in done.err.splitlines() if "error" in line], done.err.count("bus is not")) == (1, [True], 1), done
+    argv = [word for word in user.argv(*words) if not word.startswith("XDG_RUNTIME_DIR=")]
+    assert "XDG_RUNTIME_DIR is not set: log in anew" in failure(argv)
+    argv.insert(argv.index("-i") + 1, "DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere")
+    assert "connect to your own bus: no such file or directory" in failure(argv)
+    assert user("pysc", "list", "-q").out == ""
+
+
+def failure(argv: list[str]) -> str:
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 1, ran
+    return ran.stderr
