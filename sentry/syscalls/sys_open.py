@@ -199,15 +199,25 @@ def _open_later(task: Task, dirfd: int, path: bytes, flags: int, resolve: int, e
     """An open that would have waited: ENXIO is a FIFO without a reader, EAGAIN a file that somebody has a lease on (fcntl(2)).
 
     ENXIO also says that we have no /dev/tty, but the caller may. Everything else is the caller's error.
+
+    The name is looked up once more, and what it leads to by now, of a descriptor or directory that another thread changes say, has been
+    judged as something that is to be looked at. So it has to be what needs no other judgement to be opened.
     """
     fd = open_at(task, dirfd, path, O_PATH | flags & O_NOFOLLOW, 0, resolve)
     kind = S_IFMT(task.opened.mode)
-    if kind == (S_IFIFO if error == errno.ENXIO else S_IFREG) and not flags & O_NONBLOCK:
+    found = kind == S_IFIFO if error == errno.ENXIO else kind == S_IFREG and not _is_judged(task, fd)
+    if found and not flags & O_NONBLOCK:
         return _hold_open(task, fd, flags)
     os.close(fd)
     if error == errno.ENXIO and kind == S_IFCHR and task.opened.rdev == _DEV_TTY:
         return _open_special(task, _controlling_terminal(task, flags), kind, flags)
     raise OSError(error, "open")
+
+
+def _is_judged(task: Task, fd: int) -> bool:
+    """Whether what may become of the regular file `fd` depends on how it is opened: on procfs, or given from outside."""
+    proc = task.kernel.proc
+    return task.opened.dev in (proc.dev, proc.generated_dev) or task.kernel.is_outside(fd)
 
 
 def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:

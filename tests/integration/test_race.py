@@ -246,3 +246,15 @@ def test_the_attacks_succeed_where_a_name_is_looked_at_twice(program: Path, plac
         if not left:
             break
     assert not left
+
+
+def test_an_open_that_waits_for_a_lease_is_of_what_was_judged(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    """What the lease is on and what the name leads to a moment later are two files: of the second one no more is given than alone."""
+    root = tmp_path / "rootfs"
+    root.mkdir()
+    source = Path(__file__).with_name("lease.c")
+    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-static", "-pthread", "-o", root / "lease", source], check=True)
+    mounts = [*default_spec(False, [], 0, 0)["mounts"], {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs"}]
+    made = bundle(["/lease"], root={"path": str(root), "readonly": False}, mounts=mounts)
+    done = pysc("run", "-b", made, pysc.id, check=True)
+    assert done.out == "own generated -\n", done
