@@ -134,7 +134,7 @@ class Sentry:
             log=log,
             debug=message["debug"],
         )
-        self._kernel.outside = frozenset(message["outside"])
+        self._kernel.note_outside(message["outside"])
         if message["record_missing"]:
             self._kernel.missing = set()
         self._dispatcher = dispatcher(self._kernel, handlers, denied, names, selffd)
@@ -205,7 +205,7 @@ class Sentry:
         op = message.get("op")
         if op == "attach" and len(fds) == 1:
             self._kernel.credentials.forget_all()
-            self._kernel.outside |= frozenset(message.get("outside", ()))
+            self._kernel.note_outside(message.get("outside", {}))
             self._dispatcher.serve(fds[0], message.get("pid", 0))
             wire.send(sock, {"ok": True})
         elif op == "trace" and len(fds) == 1 and self._dispatcher.traceable and len(self._traces) < MAX_TRACES:
@@ -213,7 +213,7 @@ class Sentry:
             wire.send(sock, {"ok": True})
         elif op == "seize" and not fds:
             self._kernel.credentials.forget_all()
-            self._kernel.outside |= frozenset(message.get("outside", ()))
+            self._kernel.note_outside(message.get("outside", {}))
             wire.send(sock, self._seize(message["pid"]))
         elif op == "settled":
             self._kernel.credentials.settled()

@@ -17,7 +17,7 @@ from sentry.platform.text import printable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TextIO
+    from typing import Any, TextIO
 
     from gofer.client import GoferClient
     from sentry.creds import CredentialCache
@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 
 MAX_DENIALS = 512
 """How many different denials are remembered: a workload must not be able to fill our memory."""
+MAX_FIFOS = 4096
+"""How many pipes that were given are known: exec gives three each time."""
 
 
 class Kernel:
     """The state of one container that handlers share. Attributes are set at boot and constant, but for those in the last block."""
 
     __slots__ = (
+        "_fifos",
+        "_mounts",
         "chrooted",
         "counts",
         "credentials",
@@ -47,7 +51,6 @@ class Kernel:
         "log",
         "missing",
         "network",
-        "outside",
         "proc",
         "procfd",
         "profile",
@@ -92,8 +95,10 @@ class Kernel:
         self.log = log
         self.debug = debug
         # changed while running, each by single dict or attribute operations
-        self.outside: frozenset[int] = frozenset()
+        self._mounts: frozenset[int] = frozenset()
         """Mounts of the host (stx_mnt_id) with a file on them that a process of the container was given as a descriptor."""
+        self._fifos: frozenset[tuple[int, int]] | None = frozenset()
+        """Pipes that one was given (st_dev, st_ino); None when there were too many to know them."""
         self.chrooted = False
         """Whether any task may have a root directory of its own. Never false again."""
         self.counts: dict[int, int] = {}
@@ -105,9 +110,20 @@ class Kernel:
         self.denials: dict[tuple[str, str], int] = {}
         """(what kind of operation, on what) -> how often it was denied."""
 
+    def note_outside(self, given: dict[str, list[Any]]) -> None:
+        """A process of the container gets these: runsc_cli/platforms/notify.py:given_from_outside()."""
+        self._mounts |= frozenset(given.get("mounts", ()))
+        if self._fifos is not None:
+            fifos = self._fifos.union(map(tuple, given.get("fifos", ())))
+            self._fifos = fifos if len(fifos) <= MAX_FIFOS else None
+
     def is_outside(self, fd: int) -> bool:
-        """Whether `fd` lies on a mount of the host's, and so was reached by a descriptor that the container was given."""
-        return bool(self.outside) and lib.fd_mount(fd) in self.outside
+        """Whether the file `fd` lies on a mount of the host's, and so was reached by a descriptor that the container was given."""
+        return bool(self._mounts) and lib.fd_mount(fd) in self._mounts
+
+    def is_given_fifo(self, dev: int, ino: int) -> bool:
+        """Whether the FIFO may be one that the container was given."""
+        return self._fifos is None or (dev, ino) in self._fifos
 
     def denied(self, kind: str, what: str) -> None:
         """Remember that an operation was refused, for the report at the end of a run."""

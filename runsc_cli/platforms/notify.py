@@ -7,7 +7,7 @@ which the container begins at zero: start times in /proc/PID/stat then agree wit
 from __future__ import annotations
 
 import os
-from stat import S_ISREG
+from stat import S_ISCHR, S_ISFIFO, S_ISREG
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from gofer import server
@@ -53,6 +53,7 @@ _PATIENCE = 60
 _MEMORY_OF_AN_INODE = 16384
 _FEWEST_INODES = 1024
 _LONGEST_RELEASE = 64
+_STDERR = 2
 
 
 class Notify(Platform):
@@ -235,7 +236,7 @@ class Notify(Platform):
             "own_netns": state.network != "shared",
             "debug": creation.context.options["debug"],
             "record_missing": record_missing,
-            "outside": _outside(),
+            "outside": given_from_outside(),
             "no_new_privs": spec.process.no_new_privileges,
             "born": _boottime_of(self.creation.init) if self._born is None else self._born,
             "bounding": mask(caps.bounding) if caps else 0,
@@ -274,7 +275,7 @@ class Notify(Platform):
     @staticmethod
     def guard_more(container: Container) -> Guard:
         def attach(listener: int, stage: int) -> None:
-            ask(container, {"op": "attach", "pid": stage, "outside": _outside()}, [listener])
+            ask(container, {"op": "attach", "pid": stage, "outside": given_from_outside()}, [listener])
 
         return _Filter(container, attach)
 
@@ -416,18 +417,26 @@ def _terminals() -> list[Rule]:
     return [Rule(True, "c", os.major(node), os.minor(node), READ | WRITE) for node in nodes]
 
 
-def _outside() -> list[int]:
-    """The mounts, stx_mnt_id, of the regular files among the descriptors that the workload is given: stdio, and those that follow it."""
-    found = set()
+def given_from_outside() -> dict[str, list[Any]]:
+    """What may not be opened again for more than it is open for, of the descriptors that the workload is given, stdio and those that follow:
+    `mounts` (stx_mnt_id) of files and devices, `fifos` as (st_dev, st_ino), for all pipes are on one mount."""
+    mounts: set[int] = set()
+    fifos: set[tuple[int, int]] = set()
     fd = 0
-    try:
-        while os.get_inheritable(fd):  # our own ones are not
-            if S_ISREG(os.fstat(fd).st_mode):
-                found.add(int(lib.fd_mount(fd)))
-            fd += 1
-    except OSError:  # the first that is not open
-        pass
-    return sorted(found)
+    while True:
+        try:
+            given = os.get_inheritable(fd)  # our own ones are not
+        except OSError:  # not open
+            given = False
+        if given:
+            facts = os.fstat(fd)
+            if S_ISFIFO(facts.st_mode):
+                fifos.add((facts.st_dev, facts.st_ino))
+            elif S_ISREG(facts.st_mode) or S_ISCHR(facts.st_mode):
+                mounts.add(int(lib.fd_mount(fd)))
+        elif fd > _STDERR:
+            return {"mounts": sorted(mounts), "fifos": sorted(fifos)}
+        fd += 1
 
 
 def _own_procfs() -> int:

@@ -15,7 +15,7 @@ from runsc_cli.control import ask
 from runsc_cli.errors import PyscError
 from runsc_cli.platforms.base import Guard
 from runsc_cli.platforms.choice import PTRACE
-from runsc_cli.platforms.notify import Notify, _outside
+from runsc_cli.platforms.notify import Notify, given_from_outside
 from sentry.abi import PR_SET_DUMPABLE
 from sentry.platform import wire
 
@@ -48,7 +48,7 @@ class Ptrace(Notify):
     @staticmethod
     def guard_more(container: Container) -> Guard:
         def attach(pid: int) -> None:
-            ask(container, {"op": "seize", "pid": pid, "outside": _outside()})
+            ask(container, {"op": "seize", "pid": pid, "outside": given_from_outside()})
 
         return _Seized(container, attach)
 

@@ -9,8 +9,11 @@ access; when it is opened through /proc/self/fd it comes here. openat2(2) has it
 O_RDWR when the kernel reads them: ENOSYS with O_PATH, callers fall back.
 
 Descriptors that the container was given from outside (stdio above all) may denote objects that belong to no id of its user namespace, a
-pipe or file of the host's root. `/dev/stderr` and its like would then fail, so who holds such an object already gets a duplicate of
-what it holds: with the offset and status flags of the original, and without O_TRUNC.
+pipe or file of the host's root. `/dev/stderr` and its like would then fail, for nobody behind the wall may open them, so who holds such an
+object already gets a duplicate of what it holds: with the offset and status flags of the original, and without O_TRUNC. Where the
+original's reads wait, and O_NONBLOCK asks that they do not, the duplicate would be a trap: EACCES, which is the kernel's answer. (Writes wait for
+whoever reads outside, as those of the original do.) What the container may open again by itself, as an ordinary user's own files and pipes, is a
+new description with the flags that were asked for, and for no more than what it was given for: namei.py, check_held().
 
 Left out: opening a terminal never makes it the controlling terminal (as with O_NOCTTY; TIOCSCTTY does). It would become that of
 the process which opens it, drivers/tty/tty_io.c:tty_open_proc_set_tty(), and continued the call would read its path again.
@@ -239,8 +242,7 @@ def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:
         except OSError:
             continue
         lib.fd_info(held, task.opened)
-        mode = fcntl(held, F_GETFL) & O_ACCMODE
-        if (task.opened.dev, task.opened.ino) == wanted and mode in (os.O_RDWR, flags & O_ACCMODE):
+        if (task.opened.dev, task.opened.ino) == wanted and _serves(fcntl(held, F_GETFL), flags, S_IFMT(task.opened.mode)):
             return Fd(held, bool(flags & O_CLOEXEC))
         os.close(held)
     return None
@@ -256,6 +258,14 @@ def _root_on_procfs(task: Task, dirfd: int, path: bytes, resolve: int) -> bool:
     except OSError:
         return False
     return bool(task.opened.dev == task.kernel.proc.dev)
+
+
+def _serves(held: int, flags: int, kind: int) -> bool:
+    """Whether a duplicate of what is open with the flags `held` will do for an open with `flags`."""
+    asked = flags & O_ACCMODE
+    if held & O_ACCMODE not in (os.O_RDWR, asked):
+        return False
+    return not flags & O_NONBLOCK or bool(held & O_NONBLOCK) or asked == os.O_WRONLY or kind == S_IFREG
 
 
 def _hold_reader(task: Task, fd: int, flags: int) -> object:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_IFDIR, S_IFMT, S_IFREG, S_ISDIR, S_ISLNK, S_ISREG
+from stat import S_IFDIR, S_IFMT, S_IFREG, S_ISDIR, S_ISFIFO, S_ISLNK
 
 from sentry.abi import (
     AT_FDCWD,
@@ -226,7 +226,7 @@ class _Walk:
         lib.fd_info(target, self._opened)
         if not directory:
             self.found = target
-            if S_ISREG(self._opened.mode) and self.task.kernel.is_outside(target):
+            if self._is_given(target):
                 self._held = held
         elif S_ISDIR(self._opened.mode):
             self._enter(target)
@@ -234,10 +234,16 @@ class _Walk:
             os.close(target)
             raise OSError(errno.ENOTDIR, "walk")
 
+    def _is_given(self, target: int) -> bool:
+        """Whether the object `target` of a magic link, but a directory, is the host's, and the container has it by descriptor alone."""
+        kernel = self.task.kernel
+        if S_ISFIFO(self._opened.mode):
+            return kernel.is_given_fifo(self._opened.dev, self._opened.ino)
+        return not S_ISDIR(self._opened.mode) and kernel.is_outside(target)
 
     def check_held(self, flags: int) -> None:
         """Raise EACCES where open(2) with `flags` asks for more than the caller has: of a file of the host's that it was given open, its
-        user id may be the owner, and by name it could open that for writing which it was given for reading."""
+        user id may be the owner, and by name it could open that for writing which it was given for reading, or the other end of a pipe."""
         if flags & O_PATH:
             return
         access = flags & O_ACCMODE

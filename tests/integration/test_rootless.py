@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import howto
@@ -94,6 +95,48 @@ def test_what_is_given_open_for_reading_is_not_written_to(user: User, name: str)
         subprocess.run(user.argv("pysc", "do", "--", "sh", "-c", "echo new > /dev/stdout"), stdout=stdout, timeout=60, check=True)
     assert given.read_text() == "new\n"
     user("pysc", "delete", "--force", "first", check=True)
+
+
+AGAIN = """
+import errno, os, sys
+def attempt(name, flags):
+    try:
+        fd = os.open(name, flags)
+        print(bool(os.get_blocking(fd)), os.get_blocking(0), os.get_blocking(1))
+        os.close(fd)
+    except OSError as e:
+        print(errno.errorcode[e.errno])
+for name in ("/dev/stdin", "/proc/self/fd/1"):
+    for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+        attempt(name, flags | os.O_NONBLOCK)
+own = os.pipe()
+attempt(f"/proc/self/fd/{own[0]}", os.O_WRONLY)
+"""
+
+
+def opened_again(argv: list[str], owner: int) -> list[str]:
+    """Of a container whose stdin and stdout are pipes; through the first nothing comes."""
+    reading, writing = os.pipe()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cat:
+        assert cat.stdin is not None
+        for pipe in (reading, cat.stdin.fileno()):
+            os.fchown(pipe, owner, -1)
+        subprocess.run([*argv, "python3", "-S", "-c", AGAIN], stdin=reading, stdout=cat.stdin, timeout=60, check=True)
+        out = cat.communicate(timeout=60)[0]
+    os.close(reading)
+    os.close(writing)
+    return str(out).splitlines()
+
+
+def test_a_pipe_is_opened_again_with_the_flags_asked_for_and_not_at_its_other_end(user: User) -> None:
+    new = "False True True"
+    assert opened_again(user.argv("pysc", "do", "--quiet", "--"), UID) == [new, "EACCES", "EACCES", "EACCES", new, "EACCES", "True True True"]
+
+
+def test_what_cannot_be_opened_again_without_waiting_is_refused() -> None:
+    """A pipe of the host's root, of which the container can have duplicates alone: one that waits is none of those that were asked for."""
+    argv = [sys.executable, "-P", "-m", "runsc_cli.main", "do", "--quiet", "--"]
+    assert opened_again(argv, 0) == ["EACCES"] * 4 + ["True True True", "EACCES", "True True True"]
 
 
 @pytest.mark.parametrize("platform", ["notify", "namespace"])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(7200), requires("stress-ng")]
 
-SHORT = "chdir=100 close=2000 dir=100 exec=10 fcntl=2000 fifo=50000 inotify=2 mq=50000 open=2000 rename=1000 sysbadaddr=500 xattr=3"
+SHORT = "chdir=100 close=2000 dir=100 exec=10 fcntl=2000 fifo=50000 inotify=2 mq=50000 open=2000 procfs=4 rename=1000 sysbadaddr=500 xattr=3"
 LONG = """access affinity af-alg alarm atomic bad-altstack brk cap chdir chmod chown chroot clock clone close context copy-file cpu cyclic daemon
 dev dir dirdeep dup dynlib env epoll eventfd exec fallocate fault fcntl fiemap fifo file-ioctl filename flock fork fp-error fpunch full
 funccall futex get getdent getrandom handle hrtimers inode-flags inotify io iomix ioprio itimer kcmp kill landlock lease link locka lockf

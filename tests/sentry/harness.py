@@ -274,7 +274,7 @@ class _Container:
             "born": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
             "debug": True,  # a refused call of its own is named on stderr
             "devices": [rule.plain() for rule in DEFAULT],
-            "outside": [],
+            "outside": {},
             "record_missing": False,
             "release": "",
             "no_new_privs": self._options.no_new_privs,
