@@ -26,6 +26,7 @@ from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG
 
 from sentry.abi import (
     AT_FDCWD,
+    CAP_DAC_OVERRIDE,
     O_ACCMODE,
     O_CLOEXEC,
     O_CREAT,
@@ -135,6 +136,8 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
             return _open_later(task, dirfd, ffi.string(task.path), flags, resolve, e.errno)
         if e.errno == errno.EACCES and not resolve and (held := _held_already(task, dirfd, ffi.string(task.path), flags)):
             return held
+        if e.errno == errno.EACCES and flags & _TMPFILE and _root_on_procfs(task, dirfd, ffi.string(task.path), resolve):
+            raise OSError(errno.EOPNOTSUPP, "O_TMPFILE") from None
         if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             task.kernel.denied("open", f"{os.fsdecode(ffi.string(task.path))} ({'write' if flags & O_ACCMODE else 'read'})")
         elif e.errno == errno.ENOENT and (missing := task.kernel.missing) is not None and len(missing) < MAX_DENIALS:
@@ -231,6 +234,18 @@ def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:
             return Fd(held, bool(flags & O_CLOEXEC))
         os.close(held)
     return None
+
+
+def _root_on_procfs(task: Task, dirfd: int, path: bytes, resolve: int) -> bool:
+    """Whether `path` leads to procfs and modes do not bind the caller: the kernel asks for the right to write first, and that directories of
+    procfs belong to no id of the user namespace must not make the difference."""
+    if not task.creds.cap_eff >> CAP_DAC_OVERRIDE & 1:
+        return False
+    try:
+        os.close(open_at(task, dirfd, path, O_PATH | O_DIRECTORY, 0, resolve))
+    except OSError:
+        return False
+    return bool(task.opened.dev == task.kernel.proc.dev)
 
 
 def _hold_reader(task: Task, fd: int, flags: int) -> object:

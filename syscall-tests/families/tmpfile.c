@@ -15,6 +15,7 @@ CASE(tmpfile_in_missing) { FAILS(ENOENT, SYS(open, "none", O_RDWR | O_TMPFILE, 0
 CASE(tmpfile_umask) { SYS(umask, 077); int fd = OK(SYS(open, ".", O_RDWR | O_TMPFILE, 0666)); struct stat st; OK(SYS(fstat, fd, &st)); EQ(0600, st.st_mode & 07777); }
 CASE(tmpfile_no_permission) { dir_mode("d", 0555); become(USER, GROUP); FAILS(EACCES, SYS(open, "d", O_RDWR | O_TMPFILE, 0640)); }
 CASE(tmpfile_read_only_mount) { FAILS(EROFS, SYS(open, "/tests", O_RDWR | O_TMPFILE, 0640)); }
-CASE(tmpfile_on_proc) { FAILS(EOPNOTSUPP, SYS(open, "/proc", O_RDWR | O_TMPFILE, 0640)); }
+CASE(tmpfile_on_proc) { FAILS(EOPNOTSUPP, SYS(open, "/proc", O_RDWR | O_TMPFILE, 0640)); FAILS(EPERM, SYS(open, "/proc/self", O_WRONLY | O_TMPFILE, 0640)); slink("/proc", "l"); FAILS(EOPNOTSUPP, SYS(open, "l", O_WRONLY | O_TMPFILE, 0640)); FAILS(ENOTDIR, SYS(open, "/proc/version", O_WRONLY | O_TMPFILE, 0640)); FAILS(ENOENT, SYS(open, "/proc/none", O_WRONLY | O_TMPFILE, 0640)); }
+CASE(tmpfile_on_proc_without_the_right) { without_cap(CAP_DAC_OVERRIDE); FAILS(EACCES, SYS(open, "/proc", O_RDWR | O_TMPFILE, 0640)); }
 CASE(tmpfile_on_tmpfs) { OK(SYS(open, "/tmp", O_RDWR | O_TMPFILE, 0640)); }
 CASE(tmpfile_on_proc_as_user) { become(USER, GROUP); FAILS(EACCES, SYS(open, "/proc", O_RDWR | O_TMPFILE, 0640)); }
