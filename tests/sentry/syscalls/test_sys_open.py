@@ -138,9 +138,12 @@ def test_dirfds() -> None:
         ]
         os.rmdir("gone/below")
         os.rmdir("gone")
+        on_proc = fds[9:12]
         for fd in fds:
             for path in (b"inner", b"", b".", b"..", b"../..", b"../file", b"../base/file", b"self/comm", b"status", b"3", b"/work/base/file"):
                 for flags in (RDONLY, PATH, CREAT | WRONLY, DIRECTORY, O_TMPFILE | WRONLY):
+                    if flags & O_TMPFILE == O_TMPFILE and fd in on_proc:
+                        continue  # EOPNOTSUPP as for the host's root, where the kernel says EACCES to one of a user namespace
                     k.opened(path, flags | NONBLOCK, 0o600, dirfd=fd)
             k.opened(None, RDONLY, dirfd=fd)
         os.chdir("/work/base")
