@@ -138,11 +138,24 @@ def mounts(
             fd = _foreign_mqueue(spec, field)
         if options.tmpcopyup:
             from gofer import copyup  # noqa: F401  # the process that uses it may be unable to read our files
+
+            options.data = ",".join((*options.parameters, *_no_larger(options.parameters, spec)))
         if mount.type == "devpts" and mappings is not None:
             known = (option for option in options.parameters if not option.startswith("gid=") or mappings.host_gid(int(option[4:])) is not None)
             options.data = ",".join(known)
         planned += platform.filesystem(mount, options, fd, field)
     return planned
+
+
+def _no_larger(parameters: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
+    """The size of a tmpfs that starts with what the image has there, if the config gives none: the container's memory limit.
+
+    Who copies is not in the container's cgroup and does not get its limit, and a file with holes can have any size in an image.
+    """
+    limit = spec.linux.resources.memory.limit if spec.linux.resources and spec.linux.resources.memory else None
+    if not limit or limit < 0 or any(option.startswith(("size=", "nr_blocks=")) for option in parameters):
+        return ()
+    return (f"size={limit}",)
 
 
 def made(mount: SpecMount, options: mount_options.MountOptions, data: tuple[str, ...], fd: int, kind: str) -> Mount:

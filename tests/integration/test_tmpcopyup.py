@@ -151,3 +151,21 @@ def test_a_tree_below_a_directory_that_only_root_may_enter(pysc: Pysc, bundle: B
         argv, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(closed)}
     )
     assert done.stdout == "x6755\n", done
+
+
+def test_a_memory_limit_bounds_what_is_copied(pysc: Pysc, bundle: Bundles) -> None:
+    """A file with holes takes nothing in an image and all of it in memory, which no cgroup of the container's is charged for."""
+    made = with_tmpfs(bundle, "cat /d/file", "tmpcopyup")
+    made.config["linux"]["resources"] = {**made.config["linux"].get("resources", {}), "memory": {"limit": 64 << 20}}
+    made.write()
+    (made.rootfs / "d").mkdir()
+    (made.rootfs / "d" / "file").write_text("small")
+    assert pysc("run", "-b", made, pysc.id, check=True).out == "small"
+    with open(made.rootfs / "d" / "holes", "wb") as holes:
+        holes.truncate(65 << 20)
+    done = pysc("run", "-b", made, pysc.id)
+    assert done.code == 1, done
+    assert "tmpcopyup: holes: no space left on device" in done.err
+    made.config["mounts"][-1]["options"].append("size=66m")
+    made.write()
+    pysc("run", "-b", made, pysc.id, check=True)
