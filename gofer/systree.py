@@ -6,7 +6,7 @@ import os
 
 from sentry.abi import O_DIRECTORY, O_PATH
 from sentry.vfs import sysfs
-from sentry.vfs.procread import cgroup_reader, directory_reader
+from sentry.vfs.procread import cgroup_levels, directory_reader
 from sentry.vfs.procview import ProcView
 
 TYPE_CHECKING = False
@@ -19,12 +19,11 @@ SIZE = f"size={sysfs.MOST_BYTES}"
 """The option of the tmpfs that holds it."""
 
 
-def nodes(
-    procfd: int, cgroups: Mapping[str, int], interfaces: Iterable[tuple[str, int, str, int, int, int]]
-) -> dict[bytes, Node]:
+def nodes(procfd: int, cgroups: Mapping[str, tuple[int, int]], interfaces: Iterable[tuple[str, int, str, int, int, int]]) -> dict[bytes, Node]:
     """Path below /sys -> content, link or None for a directory; parents first. `procfd`: a procfs of the host.
 
-    `cgroups`: directories of the container's cgroup by hierarchy, with its limits written: they say how many CPUs and how much memory.
+    `cgroups`: directories of the container's cgroup by hierarchy, with its limits written, and how many are above
+    each: they say how many CPUs and how much memory.
     `interfaces`: the parameters of each sysfs.Interface; none: loopback alone.
     """
     host_sys = os.open("/sys", O_PATH | O_DIRECTORY | os.O_CLOEXEC)
@@ -33,7 +32,7 @@ def nodes(
         view = ProcView(
             proc=proc,
             host=proc,
-            cgroup=[cgroup_reader({name.encode(): fd for name, fd in cgroups.items()})] if cgroups else [],
+            cgroup=cgroup_levels({name.encode(): leaf for name, leaf in cgroups.items()}),
             pids=list,
             start=0.0,
             start_realtime=0.0,

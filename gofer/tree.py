@@ -66,7 +66,7 @@ class Plan:
         self.mounts: list[Mount] = []
         self.links: list[tuple[str, str]] = []
         """(path, text): symbolic links to make in a root that is a tmpfs."""
-        self.cgroups: dict[str, int] = {}
+        self.cgroups: dict[str, tuple[int, int]] = {}
         """Directories of the container's cgroup by hierarchy, whose limits the generated /sys shows."""
         self.interfaces: list[tuple[str, int, str, int, int, int]] = []
         """Those of the container's network that the generated /sys shows: the parameters of sysfs.Interface. None: loopback alone."""
@@ -91,7 +91,7 @@ class Plan:
         fds = [self.userns, self.mntns, self.root_fd, self.device_tree, *([self.upper.fd] if self.upper is not None else [])]
         fds += [mount.fd for mount in self.mounts]
         fds += [device.fd for device in self.devices]
-        fds += self.cgroups.values()
+        fds += (fd for fd, _ in self.cgroups.values())
         return [fd for fd in fds if fd >= 0]
 
 

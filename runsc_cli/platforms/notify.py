@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from gofer.mounts import Mount
     from gofer.tree import Plan
+    from runsc_cli.cgroups.driver import Cgroup
     from runsc_cli.container import Creation
     from runsc_cli.context import Context
     from runsc_cli.mount_options import MountOptions
@@ -168,9 +169,8 @@ class Notify(Platform):
         if state.network == "host" and namespaces.is_ours(os.fstat(spaces["network"]), "network"):
             state.network = "shared"
         procfd = _own_procfs()
-        for name, path in self.creation.cgroup.paths.items() if self.creation.cgroup else ():
-            if name in _SHOWN:
-                plan.cgroups[name] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if self.creation.cgroup is not None:
+            plan.cgroups = _open_shown(self.creation.cgroup)
         if state.network == "host" and any(mount.type == "sysfs" for mount in plan.mounts):
             from runsc_cli import interfaces
 
@@ -204,7 +204,7 @@ class Notify(Platform):
         gofer: wire.Socket,
         root: int,
         made: list[int],
-        cgroups: dict[str, int],
+        cgroups: dict[str, tuple[int, int]],
         record_missing: bool,
     ) -> int:
         """Returns the mount namespace."""
@@ -223,7 +223,8 @@ class Notify(Platform):
         }
         given.update({namespaces.FILES[kind]: fd for kind, fd in spaces.items()})
         given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
-        given.update({f"cgroup:{name}": fd for name, fd in cgroups.items()})
+        shown = {f"cgroup:{name}": fd for name, (fd, _) in cgroups.items()}
+        given.update(shown)
         if creation.context.options["debug"]:
             given["log"] = 2
         tracing = self._tracing.describe(given, spec) if self._tracing is not None else {}
@@ -237,6 +238,7 @@ class Notify(Platform):
             "debug": creation.context.options["debug"],
             "record_missing": record_missing,
             "outside": given_from_outside(),
+            "cgroups": {name: depth for name, (_, depth) in cgroups.items()},
             "no_new_privs": spec.process.no_new_privileges,
             "born": _boottime_of(self.creation.init) if self._born is None else self._born,
             "bounding": mask(caps.bounding) if caps else 0,
@@ -250,7 +252,7 @@ class Notify(Platform):
         except wire.Closed:
             raise PyscError("the sentry ended while it started; --debug shows why") from None
         for name, fd in given.items():
-            if name not in ("init", "gofer", "control", "root", "mnt", "log") and fd not in cgroups.values():  # those are the plan's
+            if name not in ("init", "gofer", "control", "root", "mnt", "log") and name not in shown:  # those are the plan's
                 os.close(fd)
         gofer.close()
         control.close()
@@ -409,6 +411,16 @@ def _boottime_of(pid: int) -> int:
     """The second of our CLOCK_BOOTTIME that is zero in the time namespace of `pid`: a line a clock, its seconds, its nanoseconds."""
     rows = (line.split() for line in directory.read(f"/proc/{pid}/timens_offsets").splitlines())
     return -next((int(row[1]) for row in rows if row[0] == "boottime"), 0)
+
+
+def _open_shown(cgroup: Cgroup) -> dict[str, tuple[int, int]]:
+    """The leaves that /proc has something of, by hierarchy, and how many cgroups are above each, up to the mount point."""
+    shown = {}
+    for name in cgroup.paths.keys() & _SHOWN:
+        path = cgroup.paths[name]
+        above = path.removeprefix(cgroup.mount_points[name]).count("/")
+        shown[name] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), above
+    return shown
 
 
 def _terminals() -> list[Rule]:

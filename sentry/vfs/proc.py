@@ -19,7 +19,7 @@ from stat import S_ISDIR, S_ISLNK
 from sentry.abi import AT_EMPTY_PATH, AT_FDCWD, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TRUNC
 from sentry.platform._native import ffi, lib
 from sentry.vfs import procfs
-from sentry.vfs.procread import cgroup_reader, directory_reader, pid_lister
+from sentry.vfs.procread import cgroup_levels, directory_reader, pid_lister
 from sentry.vfs.procview import ProcView
 from sentry.vfs.serve import OPEN_FLAGS, Server, snapshot
 
@@ -76,11 +76,12 @@ class Proc:
             os.close(place)
         uname = os.uname()
         unique = os.urandom(16).hex()
-        groups = {name[7:].encode(): fd for name, fd in given.items() if name.startswith("cgroup:")}
+        depths: dict[str, int] = message["cgroups"]
+        groups = {name.encode(): (given[f"cgroup:{name}"], depth) for name, depth in depths.items()}
         self.view = ProcView(
             proc=directory_reader(own),
             host=directory_reader(procfd),
-            cgroup=[cgroup_reader(groups)] if groups else [],
+            cgroup=cgroup_levels(groups),
             pids=pid_lister(listing) if listing >= 0 else tuple,
             start=message["born"],
             start_realtime=time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + message["born"],
@@ -132,9 +133,7 @@ class Proc:
         os.close(found[1])
         return found[0]
 
-    def _classify(
-        self, task: Task, fd: int, flags: int, is_directory: bool
-    ) -> tuple[bytes, procfs.Native | procfs.Deny | procfs.Synth]:
+    def _classify(self, task: Task, fd: int, flags: int, is_directory: bool) -> tuple[bytes, procfs.Native | procfs.Deny | procfs.Synth]:
         name = self._prove(task, fd)
         if name is None:
             return b"(no name)", procfs.DENIED

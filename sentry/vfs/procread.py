@@ -37,21 +37,33 @@ def directory_reader(fd: int) -> Reader:
     return read
 
 
-def cgroup_reader(directories: Mapping[bytes, int]) -> Reader:
-    """One level of a cgroup: {b"": fd} of v2, or {b"memory": fd, b"cpu": fd, ...} of v1's hierarchies.
+def cgroup_reader(directories: Mapping[bytes, int], above: int = 0) -> Reader:
+    """One level of a cgroup: {b"": fd} of v2, or {b"memory": fd, b"cpu": fd, ...} of v1's hierarchies; or the one `above` those.
 
     A file's controller is its name up to the first dot: that of b"memory.max" is b"memory".
     """
     readers = {controller: directory_reader(fd) for controller, fd in directories.items()}
     unified = readers.get(b"")
+    up = b"../" * above
 
     def read(name: bytes) -> bytes:
         reader = readers.get(name.partition(b".")[0], unified)
         if reader is None:
             raise OSError(ENOENT, "no such controller")
-        return reader(name)
+        try:
+            return reader(up + name)
+        except PermissionError:
+            if not above:
+                raise
+            raise OSError(ENOENT, "somebody else's") from None  # what may not be known limits nevertheless
 
     return read
+
+
+def cgroup_levels(leaf: Mapping[bytes, tuple[int, int]]) -> list[Reader]:
+    """A cgroup and those above it, the leaf first. `leaf`: its directories, as for cgroup_reader(), and how many are above each."""
+    most = max((depth for _, depth in leaf.values()), default=-1)
+    return [cgroup_reader({name: fd for name, (fd, depth) in leaf.items() if depth >= above}, above) for above in range(most + 1)]
 
 
 def pid_lister(fd: int) -> Callable[[], Iterable[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,6 @@ from runsc_cli.cgroups.stats import stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.integration,
@@ -258,4 +258,34 @@ def test_proc_shows_the_limits_and_what_update_makes_of_them(pysc: Pysc, bundle:
     assert pysc("exec", pysc.id, *show).out.split() == ["MemTotal:", str(50 * 1024), "kB", "1"]
     pysc("update", "--memory", "80m", "--memory-swap", "80m", pysc.id, check=True)
     assert pysc("exec", pysc.id, *show).out.split()[1] == str(80 * 1024)
+    pysc("delete", "--force", pysc.id, check=True)
+
+
+@pytest.fixture
+def pod() -> Iterator[str]:
+    """A parent cgroup with limits of its own: 64 MiB, and half a CPU's time."""
+    path = f"/pysc-limits-{os.getpid()}"
+    for controller, file, value in (("memory", "memory.limit_in_bytes", 64 * MIB), ("cpu", "cpu.cfs_quota_us", 50_000)):
+        directory = Path(f"/sys/fs/cgroup/{controller}{path}")
+        directory.mkdir()
+        (directory / file).write_text(str(value))
+    yield path
+    for directory, _, _ in sorted(os.walk("/sys/fs/cgroup"), reverse=True):
+        if path in directory:
+            os.rmdir(directory)
+
+
+@sandboxed
+def test_limits_of_a_pod_are_shown_too(pysc: Pysc, bundle: Bundles, v1: None, pod: str) -> None:
+    """The tightest on the way up counts, also when it changes."""
+    start(pysc, bundle(["sleep", "1000"], linux={"cgroupsPath": f"{pod}/sub/{pysc.id}", "resources": {"memory": {"limit": 80 * MIB}}}))
+    size = "grep -h MemTotal /proc/meminfo /sys/devices/system/node/node0/meminfo | sed 's/.*: *//'"
+    show = ["sh", "-c", f"{size}; grep -c processor /proc/cpuinfo; grep -c cpu[0-9] /proc/stat; cat /sys/devices/system/cpu/online"]
+    first = pysc("exec", pysc.id, *show).out.split()
+    assert first == [str(64 * 1024), "kB", str(64 * 1024), "kB", "1", "1", "0"]
+    pysc("update", "--memory", "50m", pysc.id, check=True)
+    assert pysc("exec", pysc.id, *show).out.split()[0] == str(50 * 1024)
+    pysc("update", "--memory", "100m", pysc.id, check=True)
+    Path(f"/sys/fs/cgroup/memory{pod}/memory.limit_in_bytes").write_text(str(70 * MIB))
+    assert pysc("exec", pysc.id, *show).out.split()[0] == str(70 * 1024)
     pysc("delete", "--force", pysc.id, check=True)

@@ -274,6 +274,7 @@ class _Container:
             "born": int(time.clock_gettime(time.CLOCK_BOOTTIME)),
             "debug": True,  # a refused call of its own is named on stderr
             "devices": [rule.plain() for rule in DEFAULT],
+            "cgroups": {},
             "outside": {},
             "record_missing": False,
             "release": "",

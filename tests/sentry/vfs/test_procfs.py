@@ -26,7 +26,7 @@ from sentry.vfs.procfs import (
     generate,
     reopen,
 )
-from sentry.vfs.procread import MAX_SIZE, cgroup_reader, directory_reader, pid_lister
+from sentry.vfs.procread import MAX_SIZE, cgroup_levels, cgroup_reader, directory_reader, pid_lister
 from sentry.vfs.procview import ProcView, cpulist, cpumask, parse_cpulist
 from sentry.vfs.serve import MOUNT_OPTIONS, Server
 
@@ -223,8 +223,7 @@ def test_memory_without_a_limit_is_the_hosts_size_less_own_usage() -> None:
             b"memory.current": b"%d" % (200 * MIB),
             b"memory.swap.max": b"%d" % (100 * MIB),
             b"memory.swap.current": b"%d" % (10 * MIB),
-            b"memory.stat": b"anon %d\nfile %d\ninactive_file %d\nactive_file %d\nshmem 4096\n"
-            % (120 * MIB, 80 * MIB, 50 * MIB, 30 * MIB),
+            b"memory.stat": b"anon %d\nfile %d\ninactive_file %d\nactive_file %d\nshmem 4096\n" % (120 * MIB, 80 * MIB, 50 * MIB, 30 * MIB),
         },
         {
             b"memory.limit_in_bytes": b"%d" % (512 * MIB),
@@ -751,6 +750,25 @@ def test_readers_read_whole_files(tmp_path: Path) -> None:
         cgroup_reader({b"cpu": cpu})(b"memory.max")
     os.close(unified)
     os.close(cpu)
+
+
+def test_levels_of_a_cgroup_end_where_each_hierarchy_does(tmp_path: Path) -> None:
+    leaf = {}
+    for controller, path in (("memory", "pod/box"), ("cpu", "box")):
+        place = tmp_path / controller / path
+        place.mkdir(parents=True)
+        leaf[controller.encode()] = (os.open(place, os.O_PATH), len(path.split("/")))
+        for number, directory in enumerate((place, *place.parents[: len(path.split("/"))])):
+            (directory / f"{controller}.max").write_text(str(number))
+    (tmp_path / "cpu.max").write_text("above the hierarchy")
+    read = [[level(name) if has else None for name, has in zip((b"memory.max", b"cpu.max"), (True, number < 2), strict=True)]
+            for number, level in enumerate(cgroup_levels(leaf))]  # fmt: skip
+    assert read == [[b"0", b"0"], [b"1", b"1"], [b"2", None]]
+    with pytest.raises(FileNotFoundError):
+        cgroup_levels(leaf)[2](b"cpu.max")
+    assert cgroup_levels({}) == []
+    for fd, _ in leaf.values():
+        os.close(fd)
 
 
 def test_the_tree_behind_the_protocol() -> None:
