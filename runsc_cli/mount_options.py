@@ -39,6 +39,7 @@ from sentry.abi import (
     MS_STRICTATIME,
     MS_SYNCHRONOUS,
     MS_UNBINDABLE,
+    mount_attributes,
 )
 
 TYPE_CHECKING = False
@@ -110,15 +111,6 @@ RECURSIVE = {
 
 PROPAGATION = {"private": MS_PRIVATE, "shared": MS_SHARED, "slave": MS_SLAVE, "unbindable": MS_UNBINDABLE}
 
-# flags of mount(2) that belong to the mount, and their attribute
-_ATTRIBUTES = (
-    (MS_RDONLY, MOUNT_ATTR_RDONLY),
-    (MS_NOSUID, MOUNT_ATTR_NOSUID),
-    (MS_NODEV, MOUNT_ATTR_NODEV),
-    (MS_NOEXEC, MOUNT_ATTR_NOEXEC),
-    (MS_NODIRATIME, MOUNT_ATTR_NODIRATIME),
-    (MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW),
-)
 _ATIME = MS_NOATIME | MS_RELATIME | MS_STRICTATIME
 # flags of mount(2) that belong to the superblock, and the word of fsconfig(2) that sets them: fs/fs_context.c
 _SUPERBLOCK = (
@@ -190,24 +182,12 @@ class MountOptions:
     @property
     def attr_set(self) -> int:
         """Attributes to set on this mount, what the r* options ask for it included."""
-        bits = 0
-        for flag, attribute in _ATTRIBUTES:
-            if self.flags & flag:
-                bits |= attribute
-        # as fs/namespace.c:path_mount(): noatime excludes the others, strictatime beats relatime
-        if self.flags & MS_STRICTATIME:
-            bits |= MOUNT_ATTR_STRICTATIME
-        elif self.flags & MS_NOATIME:
-            bits |= MOUNT_ATTR_NOATIME
-        return bits & ~self.recursive_clear | self.recursive_set
+        return mount_attributes(self.flags) & ~self.recursive_clear | self.recursive_set
 
     @property
     def attr_clear(self) -> int:
         """Attributes to clear on this mount; all of the access-time field where one of its values is asked for."""
-        bits = 0
-        for flag, attribute in _ATTRIBUTES:
-            if self.cleared & flag:
-                bits |= attribute
+        bits = mount_attributes(self.cleared & ~_ATIME)
         if (self.flags | self.cleared) & _ATIME:
             bits |= MOUNT_ATTR_ATIME
         return bits & ~self.recursive_set | self.recursive_clear

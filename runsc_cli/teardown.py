@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from errno import EBUSY, ENOTEMPTY
-from time import monotonic, sleep
 
+from runsc_cli.cgroups.leaf import remove
 from runsc_cli.errors import HostError, PyscError, StateDamaged, StillAlive
 from runsc_cli.members import KILL_TIMEOUT, foreign_cgroup, kill_all
 from runsc_cli.process import end, kill
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runsc_cli.state import Container, State
-
-# A cgroup is busy until the last task has passed cgroup_exit(), a little after its pidfd says that it ended.
-_CGROUP_TIMEOUT = 2.0
 
 
 def destroy(container: Container, warn: Callable[[str], None], *, force: bool = False) -> None:
@@ -42,8 +39,7 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
     kill_all(state)
     if state.unit or state.unit_beside:
         _stop(state, warn)
-    for path in state.cgroups:  # while they end
-        remove_cgroup(path)
+    remove(state.cgroups)  # while they end
     for path in state.cgroups_planned:
         remove_if_empty(path)
     if not end(ours, KILL_TIMEOUT):
@@ -87,27 +83,10 @@ def _poststop(container: Container, warn: Callable[[str], None]) -> Callable[[],
     return lambda: later.after_delete(warn)
 
 
-def remove_cgroup(path: str) -> None:
-    """Remove a cgroup and those below it; one that is gone is fine."""
-    deadline = monotonic() + _CGROUP_TIMEOUT
-    pause = 0.001
-    while True:
-        try:
-            _rmdir(path)
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno != EBUSY or monotonic() > deadline:
-                raise HostError("rmdir", path, error) from None
-        sleep(pause)
-        pause = min(pause * 2, 0.1)
-
-
 def _remove_ours(path: str, warn: Callable[[str], None]) -> None:
     """The cgroup of the sentry and the gofer, which have ended: who is in it still has no business there."""
     try:
-        remove_cgroup(path)
+        remove([path])
     except HostError as error:
         warn(f"{error.message}: it is left alone")
 
@@ -121,17 +100,3 @@ def remove_if_empty(path: str) -> None:
     except OSError as error:
         if error.errno not in (EBUSY, ENOTEMPTY):
             raise HostError("rmdir", path, error) from None
-
-
-def _rmdir(path: str) -> None:
-    try:
-        os.rmdir(path)
-        return
-    except OSError as error:
-        if error.errno != EBUSY:
-            raise
-    with os.scandir(path) as entries:
-        below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    for child in below:
-        _rmdir(child)
-    os.rmdir(path)

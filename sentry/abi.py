@@ -109,6 +109,26 @@ MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
+
+
+def mount_attributes(flags: int) -> int:
+    """MS_* flags that belong to a mount, as MOUNT_ATTR_*. Neither atime flag: relatime, which is 0. fs/namespace.c:path_mount()."""
+    attributes = sum(attribute for flag, attribute in _MOUNT_ATTRIBUTES if flags & flag)
+    # noatime excludes the others, strictatime beats it
+    if flags & MS_STRICTATIME:
+        return attributes | MOUNT_ATTR_STRICTATIME
+    return attributes | MOUNT_ATTR_NOATIME if flags & MS_NOATIME else attributes
+
+
+_MOUNT_ATTRIBUTES = (
+    (MS_RDONLY, MOUNT_ATTR_RDONLY),
+    (MS_NOSUID, MOUNT_ATTR_NOSUID),
+    (MS_NODEV, MOUNT_ATTR_NODEV),
+    (MS_NOEXEC, MOUNT_ATTR_NOEXEC),
+    (MS_NODIRATIME, MOUNT_ATTR_NODIRATIME),
+    (MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW),
+)
+
 UMOUNT_MNT_FORCE = 1
 UMOUNT_MNT_DETACH = 2
 UMOUNT_MNT_EXPIRE = 4

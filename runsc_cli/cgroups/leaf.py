@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runsc_cli.stage.program import Program, Result
 
 # A cgroup is busy until the last task has passed cgroup_exit(), a little after its pidfd says that it ended.
-TIMEOUT = 1.5
+TIMEOUT = 2.0
 
 _CLONE_INTO_CGROUP, _CLONE_PARENT = 0x200000000, 0x8000
 _FD = 255  # of the leaf in the stage, above what it has open: a number that struct clone_args can hold beforehand
@@ -135,7 +135,7 @@ def _collect(directory: str, found: set[int]) -> None:
 
 
 def remove(directories: Iterable[str]) -> None:
-    """Remove the cgroups and all below; waits for tasks that are on their way out. Raises HostError."""
+    """Remove the cgroups and all below; waits for tasks that are on their way out, TIMEOUT seconds at most. Raises HostError."""
     deadline = monotonic() + TIMEOUT
     for directory in dict.fromkeys(directories):
         pause = 0.0005

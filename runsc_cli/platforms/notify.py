@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from gofer.mounts import Mount
     from gofer.tree import Plan
+    from runsc_cli.cgroups.driver import Cgroup
     from runsc_cli.container import Creation
     from runsc_cli.context import Context
     from runsc_cli.mount_options import MountOptions
@@ -168,11 +169,8 @@ class Notify(Platform):
         if state.network == "host" and namespaces.is_ours(os.fstat(spaces["network"]), "network"):
             state.network = "shared"
         procfd = _own_procfs()
-        cgroup = self.creation.cgroup
-        for name, path in cgroup.paths.items() if cgroup else ():
-            if name in _SHOWN:
-                above = path.removeprefix(cgroup.mount_points[name]).count("/")
-                plan.cgroups[name] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), above
+        if self.creation.cgroup is not None:
+            plan.cgroups = _open_shown(self.creation.cgroup)
         if state.network == "host" and any(mount.type == "sysfs" for mount in plan.mounts):
             from runsc_cli import interfaces
 
@@ -413,6 +411,16 @@ def _boottime_of(pid: int) -> int:
     """The second of our CLOCK_BOOTTIME that is zero in the time namespace of `pid`: a line a clock, its seconds, its nanoseconds."""
     rows = (line.split() for line in directory.read(f"/proc/{pid}/timens_offsets").splitlines())
     return -next((int(row[1]) for row in rows if row[0] == "boottime"), 0)
+
+
+def _open_shown(cgroup: Cgroup) -> dict[str, tuple[int, int]]:
+    """The leaves that /proc has something of, by hierarchy, and how many cgroups are above each, up to the mount point."""
+    shown = {}
+    for name in cgroup.paths.keys() & _SHOWN:
+        path = cgroup.paths[name]
+        above = path.removeprefix(cgroup.mount_points[name]).count("/")
+        shown[name] = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), above
+    return shown
 
 
 def _terminals() -> list[Rule]:

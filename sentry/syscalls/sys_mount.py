@@ -21,24 +21,18 @@ from sentry.abi import (
     AT_FDCWD,
     CAP_SYS_ADMIN,
     MOUNT_ATTR_ATIME,
-    MOUNT_ATTR_NOATIME,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NODIRATIME,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_NOSYMFOLLOW,
     MOUNT_ATTR_RDONLY,
-    MOUNT_ATTR_STRICTATIME,
     MS_BIND,
     MS_MOVE,
     MS_NOATIME,
     MS_NODEV,
     MS_NODIRATIME,
-    MS_NOEXEC,
-    MS_NOSUID,
-    MS_NOSYMFOLLOW,
     MS_PRIVATE,
-    MS_RDONLY,
     MS_REC,
     MS_RELATIME,
     MS_REMOUNT,
@@ -56,6 +50,7 @@ from sentry.abi import (
     UMOUNT_MNT_EXPIRE,
     UMOUNT_MNT_FORCE,
     UMOUNT_NOFOLLOW,
+    mount_attributes,
 )
 from sentry.platform._native import lib
 from sentry.syscalls.raw import magic_link, value
@@ -71,13 +66,6 @@ _MS_MGC_VAL, _MS_MGC_MSK = 0xC0ED0000, 0xFFFF0000
 _MS_NOUSER = 1 << 31
 _PROPAGATION = MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE
 _ATIME = MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME
-_ATTRIBUTES = (
-    (MS_RDONLY, MOUNT_ATTR_RDONLY),
-    (MS_NOSUID, MOUNT_ATTR_NOSUID),
-    (MS_NODEV, MOUNT_ATTR_NODEV),
-    (MS_NOEXEC, MOUNT_ATTR_NOEXEC),
-    (MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW),
-)
 _UMOUNT_FLAGS = UMOUNT_MNT_FORCE | UMOUNT_MNT_DETACH | UMOUNT_MNT_EXPIRE | UMOUNT_NOFOLLOW
 _TMPFS_MAGIC = 0x01021994
 _TMPFS_OPTIONS = frozenset((b"size", b"mode", b"uid", b"gid", b"nr_inodes"))
@@ -127,7 +115,7 @@ def _path_mount(task: Task, target: int, device: bytes | None, kind: bytes | Non
     elif kind == b"tmpfs":
         data = _tmpfs_options(options)
         _check_fits(target, True)
-        gofer.tmpfs(target, data, _attributes(flags))
+        gofer.tmpfs(target, data, mount_attributes(flags))
     else:
         task.kernel.denied("mount", os.fsdecode(kind))
         raise OSError(errno.EPERM if kind in _REFUSED else errno.ENODEV, "type")
@@ -145,13 +133,13 @@ def _remount(task: Task, target: int, flags: int, options: bytes) -> None:
         clear |= MOUNT_ATTR_ATIME | MOUNT_ATTR_NODIRATIME
     change = task.kernel.gofer.setattr
     try:
-        change(target, _attributes(flags), clear, 0, False)
+        change(target, mount_attributes(flags), clear, 0, False)
     except PermissionError:
         # It may be that nodev is locked, as on all that the config mounts, and the caller has not named it: nobody who is used to
         # being root of the machine does. It stays.
         if flags & MS_NODEV:
             raise
-        change(target, _attributes(flags), clear & ~MOUNT_ATTR_NODEV, 0, False)
+        change(target, mount_attributes(flags), clear & ~MOUNT_ATTR_NODEV, 0, False)
 
 
 def _bind(task: Task, device: bytes | None, target: int, recursive: bool) -> None:
@@ -184,18 +172,6 @@ def _check_fits(target: int, directory: bool) -> None:
     """graft_tree(): a directory goes on a directory. (The gofer's move_mount(2) would say EINVAL.)"""
     if S_ISDIR(os.fstat(target).st_mode) is not directory:
         raise OSError(errno.ENOTDIR, "mount point")
-
-
-def _attributes(flags: int) -> int:
-    """MS_* as MOUNT_ATTR_*. Neither atime flag: relatime, which is 0."""
-    attributes = sum(attribute for flag, attribute in _ATTRIBUTES if flags & flag)
-    if flags & MS_NODIRATIME:
-        attributes |= MOUNT_ATTR_NODIRATIME
-    if flags & MS_STRICTATIME:
-        attributes |= MOUNT_ATTR_STRICTATIME
-    elif flags & MS_NOATIME:
-        attributes |= MOUNT_ATTR_NOATIME
-    return attributes
 
 
 def _tmpfs_options(options: bytes) -> str:

@@ -32,8 +32,10 @@ BUDGET = {
     | {
         "runsc_cli.verbs.delete",
         "runsc_cli.members",
-        "runsc_cli.teardown",
         "runsc_cli.cgroups",
+        "runsc_cli.cgroups.leaf",
+        "runsc_cli.cgroups.write",
+        "runsc_cli.teardown",
         "runsc_cli.cgroups.hierarchy",
         "errno",
         "select",

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 from stand_ins import enter
 
-from runsc_cli.errors import HostError, StateDamaged
+from runsc_cli.errors import StateDamaged
 from runsc_cli.process import Process
-from runsc_cli.teardown import destroy, remove_cgroup
+from runsc_cli.teardown import destroy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,17 +91,3 @@ def test_what_is_no_cgroup_is_left_alone(store: Store, running: Callable[..., Co
     assert len(said) == 1
     assert stranger.poll() is None
     assert os.listdir(store.root) == []
-
-
-def test_a_cgroup_that_is_gone_is_removed(tmp_path: Path) -> None:
-    remove_cgroup(str(tmp_path / "none"))
-
-
-def test_a_cgroup_that_stays_busy_is_an_error(cgroup: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    child = spawn()
-    enter(cgroup, child.pid)
-    monkeypatch.setattr("runsc_cli.teardown._CGROUP_TIMEOUT", 0.0)
-    with pytest.raises(HostError, match="device or resource busy"):
-        remove_cgroup(cgroup)
-    child.kill()
-    child.wait()
