@@ -15,11 +15,16 @@ CASE(blocked_reader_gets_a_blocking_descriptor) { fifo("p"); pid_t c = SPAWN(OK(
 CASE(both_ways_does_not_wait) { fifo("p"); int fd = OK(OPEN(O_RDWR)); char c; EQ(1, SYS(write, fd, "x", 1)); EQ(1, SYS(read, fd, &c, 1)); }
 CASE(reader_interrupted) { fifo("p"); INTERRUPTED(OPEN(O_RDONLY)); }
 CASE(writer_interrupted) { fifo("p"); INTERRUPTED(OPEN(O_WRONLY)); }
+CASE(at_interrupted) { dir("d"); fifo("d/p"); int d = OK(SYS(open, "d", O_RDONLY, 0)); INTERRUPTED(SYS(openat, d, "p", O_RDONLY, 0)); INTERRUPTED(SYS(openat, d, "p", O_WRONLY, 0)); }
+CASE(creat_interrupted) { fifo("p"); INTERRUPTED(SYS(creat, "p", 0644)); }
+CASE(openat2_interrupted) { fifo("p"); uint64_t how[3] = {O_RDONLY, 0, 0}; INTERRUPTED(SYS(openat2, AT_FDCWD, "p", how, sizeof how)); how[0] = O_WRONLY; how[2] = 8; INTERRUPTED(SYS(openat2, AT_FDCWD, "p", how, sizeof how)); }
 static pid_t helper;
 static void make_writer(void) { helper = fork(); if (!helper) { OK(OPEN(O_WRONLY | O_NONBLOCK) == -ENXIO ? OPEN(O_WRONLY) : 0); pause(); } }
 static void make_reader(void) { helper = fork(); if (!helper) { OK(OPEN(O_RDONLY)); pause(); } }
 CASE(reader_restarted) { fifo("p"); RESTARTED(make_writer, OPEN(O_RDONLY)); }
 CASE(writer_restarted) { fifo("p"); RESTARTED(make_reader, OPEN(O_WRONLY)); }
+CASE(creat_restarted) { fifo("p"); RESTARTED(make_reader, SYS(creat, "p", 0644)); }
+CASE(openat2_restarted) { fifo("p"); uint64_t how[3] = {O_RDONLY, 0, 8}; RESTARTED(make_writer, SYS(openat2, AT_FDCWD, "p", how, sizeof how)); }
 CASE(reader_killed) { fifo("p"); pid_t c = SPAWN(OPEN(O_RDONLY)); until_sleeping(c); kill(c, SIGKILL); EQ(SIGKILL, ENDED(c)); FAILS(ENXIO, OPEN(O_WRONLY | O_NONBLOCK)); }
 CASE(writer_killed) { fifo("p"); pid_t c = SPAWN(OPEN(O_WRONLY)); until_sleeping(c); kill(c, SIGKILL); EQ(SIGKILL, ENDED(c)); pid_t r = SPAWN(OK(OPEN(O_RDONLY))); until_sleeping(r); EQ(0, SYS(wait4, r, NULL, WNOHANG, NULL)); OK(OPEN(O_WRONLY)); JOIN(r); }
 CASE(reader_killed_and_a_writer_that_waits) { fifo("p"); pid_t c = SPAWN(OPEN(O_RDONLY)); until_sleeping(c); kill(c, SIGKILL); EQ(SIGKILL, ENDED(c)); pid_t w = SPAWN(OK(OPEN(O_WRONLY))); until_sleeping(w); EQ(0, SYS(wait4, w, NULL, WNOHANG, NULL)); OK(OPEN(O_RDONLY)); JOIN(w); }
