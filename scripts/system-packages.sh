@@ -41,6 +41,10 @@ for set in "$@"; do
         missing fuser && want psmisc
         missing dbus-daemon && want dbus
         missing redis-server && want redis-server
+        missing nginx && want nginx-light
+        missing memcached && want memcached
+        missing cron && want cron
+        missing debootstrap && want debootstrap
         missing sudo && want sudo
         missing tmux && want tmux
         missing vim && want vim

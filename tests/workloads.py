@@ -6,7 +6,7 @@ the directory must be the native run's. Under `do` the directory is the host's u
 there a workload prints itself what it wants compared.
 
 The bundle is a Debian without an image: a root directory with the host's /usr and /etc bind-mounted, read-only, a tmpfs on /tmp,
-and the working directory, writable, on /work.
+/run and /var, and the working directory, writable, on /work.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def debian_config(root: Path, argv: list[str], env: dict[str, str], work: Path, 
         bind("/usr", "/usr", "ro"),
         bind("/etc", "/etc", "ro"),
         bind(work, "/work", "rw"),
-        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]},
+        *(
+            {"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", f"mode={mode}"]}
+            for path, mode in (("/tmp", 1777), ("/run", 755), ("/var", 755))
+        ),
     ]
     for path in _LINKS:
         if os.path.isdir(path) and not os.path.islink(path):
@@ -179,13 +182,17 @@ def as_a_user(script: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Workload:
-    """A command, and the files that its working directory has before: name -> text."""
+    """A command, and the files that its working directory has before: name -> text.
+
+    `outside`: the command line that the native run is put behind, for what every sandbox has by itself: namespaces, a private /run.
+    """
 
     name: str
     argv: list[str]
     files: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     timeout: float = 100
+    outside: tuple[str, ...] = ()
 
     def prepare(self, directory: Path) -> Path:
         directory.mkdir(mode=0o755)
@@ -208,7 +215,7 @@ class NativeRuns:
         if workload.name not in self._done:
             work = workload.prepare(self._directory / workload.name)
             begun = time.monotonic()
-            done = native(work, workload.argv, workload.env, timeout=workload.timeout)
+            done = native(work, [*workload.outside, *workload.argv], workload.env, timeout=workload.timeout)
             self._seconds[workload.name] = time.monotonic() - begun
             self._done[workload.name] = done, contents(work)
         return self._done[workload.name]

@@ -312,7 +312,8 @@ _rows(
     "seccomp",
     NativeIf(when.SECCOMP, Denied(EBUSY)),
     PARTIAL,
-    "filters of the workload's own come on top; no listener: the kernel allows one, which is the sentry's",
+    "filters of the workload's own come on top; no listener: the kernel allows one, which is the sentry's; "
+    "SECCOMP_RET_TRACE is weaker than it: of a call that the sentry decides a filter's tracer is not told",
 )
 _rows(
     "landlock_create_ruleset landlock_add_rule landlock_restrict_self",
