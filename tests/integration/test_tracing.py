@@ -300,6 +300,26 @@ def test_there_are_only_so_many_readers(looping: Pysc) -> None:
     late.end()
 
 
+@pytest.mark.parametrize(
+    ("platform", "why"),
+    [("ptrace", "on the platform ptrace: its sentry is its tracer"), ("namespace", "has no sentry (platform namespace): trace it with strace(1)")],
+)
+def test_what_runs_on_another_platform_is_not_traced(pysc: Pysc, bundle: Bundles, platform: str, why: str) -> None:
+    start(pysc, bundle(["sleep", "100"]), "--platform", platform)
+    done = pysc("trace", pysc.id)
+    assert (done.code, done.out) == (1, "")
+    assert f"container {pysc.id} {'is ' if platform == 'ptrace' else ''}{why}" in done.err
+    pysc("delete", "--force", pysc.id, check=True)
+
+
+@pytest.mark.parametrize("platform", ["notify", "ptrace", "namespace"])
+def test_what_has_stopped_is_not_traced(pysc: Pysc, bundle: Bundles, platform: str) -> None:
+    start(pysc, bundle(["true"]), "--platform", platform)
+    pysc("wait", pysc.id)
+    assert f"container {pysc.id} is stopped: there are no calls to see" in pysc("trace", pysc.id).err
+    pysc("delete", pysc.id, check=True)
+
+
 # ---- --inject ----
 
 
