@@ -302,7 +302,7 @@ def test_there_are_only_so_many_readers(looping: Pysc) -> None:
 
 @pytest.mark.parametrize(
     ("platform", "why"),
-    [("ptrace", "on the platform ptrace: its sentry is its tracer"), ("namespace", "has no sentry (platform namespace): trace it with strace(1)")],
+    [("ptrace", "on the platform ptrace: its sentry is its tracer"), ("namespace", "has no sentry (platform namespace): trace it with strace")],
 )
 def test_what_runs_on_another_platform_is_not_traced(pysc: Pysc, bundle: Bundles, platform: str, why: str) -> None:
     start(pysc, bundle(["sleep", "100"]), "--platform", platform)
