@@ -153,9 +153,10 @@ def test_a_container_in_the_background_needs_a_file(pysc: Pysc, bundle: Bundles)
         assert "--strace-log FILE" in done.err
 
 
-@pytest.mark.parametrize("option", [["--strace"], ["--inject", "openat:EIO"]])
-def test_where_nothing_is_mediated_it_is_refused(pysc: Pysc, option: list[str]) -> None:
-    done = pysc("--platform", "namespace", *option, "do", "--", "true")
+@pytest.mark.parametrize("option", [["--strace"], ["--strace=all"], ["--inject", "openat:EIO"]])
+@pytest.mark.platforms("ptrace", "namespace")
+def test_on_other_platforms_it_is_refused(pysc: Pysc, option: list[str]) -> None:
+    done = pysc(*option, "do", "--", "true")
     assert done.code == 1
     assert "is for the platform notify" in done.err
 
