@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # filter.h, seccomp.h: an action for every call, and the ioctl that puts a descriptor into a caller's table
 _ALLOW_ALL = pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)
+_PIDFD_THREAD = os.O_EXCL
 _NOTIF_ADDFD = 0x40182103
 _NO_CALL = pack("<QIIII", 0, 0, 0, 0, 0)
 
@@ -118,12 +119,17 @@ def _seccomp() -> list[Finding]:
         error = -lib.syscall6(NUMBERS["ioctl"], _listener(), _NOTIF_ADDFD, int(ffi.cast("uintptr_t", memory)), 0, 0, 0)
         return 0 if error in (errno.ENOENT, errno.EINPROGRESS) else error  # there is no such call: it was looked for
 
+    def pidfd_of_thread() -> int:
+        return max(0, -lib.syscall6(NUMBERS["pidfd_open"], os.getpid(), _PIDFD_THREAD, 0, 0, 0, 0))
+
     adding = _probed("kernel", "SECCOMP_IOCTL_NOTIF_ADDFD", add_fd, "the platform notify does not work (Linux 5.9)")
     adding.required = True
     slower = "every mediated call takes longer (Linux 6.6)"
     tracing = "containers do without, but the platform ptrace does not work"
+    alone = "of a thread that does not share its process's table, bind, connect and /dev/stdin are ENOSYS (Linux 6.9)"
     return [
         adding,
+        _probed("kernel", "PIDFD_THREAD", pidfd_of_thread, alone),
         _probed("kernel", "SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP", lambda: -lib.notif_sync_wakeup(_listener()), slower),
         _probed("kernel", TRACING, _traced, tracing),
     ]

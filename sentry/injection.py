@@ -154,8 +154,8 @@ def _receive(
     low, high = struct.unpack("<II", caller.read(page + _NUMBERS, 8))
     try:
         ours = lib.get_fd(caller.tid, low)
-        if ours < 0:  # before Linux 6.9 a thread has no pidfd of its own
-            ours = lib.get_fd(leader(caller.tid), low)
+        if ours == -errno.EINVAL:
+            ours = lib.get_fd_of_leader(caller.tid, leader(caller.tid), low)
         yield from caller.call(_CLOSE, low)
         _send(ours, left)
         flags = _MSG_DONTWAIT | (_MSG_CMSG_CLOEXEC if cloexec else 0)

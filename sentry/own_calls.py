@@ -37,6 +37,7 @@ CALLS: Calls = {
     "process_vm_writev": None,
     "pidfd_open": None,
     "pidfd_getfd": None,
+    "kcmp": Equal(2, 2),  # KCMP_FILES, before Linux 6.9
     "sched_setaffinity": None,
     "prlimit64": Equal(2, 0, width=64),  # to ask
     "kill": Equal(1, 9),

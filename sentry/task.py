@@ -197,13 +197,15 @@ class Task:
         return fd
 
     def get_fd(self, fd: int) -> int:
-        """A duplicate of the caller's descriptor `fd`, the same open file description; the handler closes it.
+        """A duplicate of the caller's descriptor `fd`, the same open file description; the handler closes it. pidfd_getfd(2).
 
-        Raises EBADF. pidfd_getfd(2).
+        Raises EBADF; ENOSYS before Linux 6.9 where a thread has another table of descriptors than its process's first one.
         """
         if fd < 0:
             raise OSError(errno.EBADF, "fd")
         copy = lib.get_fd(self.tid, fd)
+        if copy == -errno.EINVAL:
+            copy = lib.get_fd_of_leader(self.tid, self.ids.tgid, fd)
         if copy < 0:
             raise OSError(-copy, "fd")
         return copy

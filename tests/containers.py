@@ -41,6 +41,8 @@ def requires(*programs: str) -> pytest.MarkDecorator:
 both_platforms = pytest.mark.platforms("notify", "namespace")
 """Run a test, or as a module's mark all of them, with and without a sandbox. A test's own mark counts more than its module's."""
 
+every_platform = pytest.mark.platforms("notify", "namespace", "ptrace")
+
 sandboxed = pytest.mark.platforms("notify")
 """Of a module for both: what only a sandbox has."""
 

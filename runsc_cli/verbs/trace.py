@@ -10,7 +10,7 @@ import os
 
 from runsc_cli.control import ask
 from runsc_cli.errors import HostError, PyscError
-from runsc_cli.platforms.choice import NOTIFY
+from runsc_cli.platforms.choice import NOTIFY, PTRACE
 from runsc_cli.state import CREATED, PAUSED, RUNNING
 from runsc_cli.trace import reader
 from runsc_cli.trace.lines import Lines
@@ -27,10 +27,14 @@ def run(options: Options, args: list[str], context: Context) -> int:
     wanted = Wanted(options["syscalls"], "--syscalls")
     limit = check_limit(options["string_size"], "--string-size")
     container = context.store().load(args[0])
+    status = container.status()
+    if status not in (CREATED, RUNNING, PAUSED):
+        raise PyscError(f"container {container.id} is {status}: there are no calls to see")
+    if container.state.platform == PTRACE:
+        why = "its sentry is its tracer, a process has one, and it shows no calls"
+        raise PyscError(f"container {container.id} is on the platform ptrace: {why}; start it with --platform notify where the kernel has that")
     if container.state.platform != NOTIFY:
         raise PyscError(f"container {container.id} has no sentry (platform {container.state.platform}): trace it with strace(1)")
-    if container.status() not in (CREATED, RUNNING, PAUSED):
-        raise PyscError(f"container {container.id} is not running")
     never = sorted(wanted.native - set(container.state.notified) - _mediated(container.state.profile, container.state.network))
     if never:
         which = "native calls are not" if options["syscalls"] == "all" else f"{', '.join(never)}: native, and not"

@@ -434,3 +434,31 @@ def test_files_by_way_of_the_gofer_alone_are_refused(pysc: Pysc, bundle: Bundles
         assert "--directfs=false: files by way of the gofer alone are not there" in refused(pysc, done)
     else:
         assert done.out == "ran\n"
+
+
+OF_A_THREAD = """
+import ctypes, errno, socket, threading
+def work(apart):
+    if apart:
+        assert ctypes.CDLL(None).unshare(0x400) == 0  # CLONE_FILES
+    sock = socket.socket()
+    try:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        print(sock.getsockname()[1] > 0, open("/etc/passwd").fileno() > 0)
+    except OSError as e:
+        print(errno.errorcode[e.errno])
+for apart in (False, True):
+    thread = threading.Thread(target=work, args=(apart,))
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.platforms("notify", "ptrace")
+def test_descriptors_of_threads_before_linux_6_9(pysc: Pysc) -> None:
+    """That of the process is asked, unless the thread has a table of its own."""
+    argv = pysc.argv("do", "--quiet", "--", "python3", "-S", "-c", OF_A_THREAD)
+    for before, said in (([], ["True"] * 4), ([sys.executable, str(WITHOUT), f"pidfd_open+{os.O_EXCL}={EINVAL}"], ["True", "True", "ENOSYS"])):
+        done = subprocess.run([*before, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.split() == said, done

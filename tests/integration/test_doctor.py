@@ -68,6 +68,7 @@ def _controllers() -> str:
         ("mount_setattr", ENOSYS, "mount_setattr(2)", True, set()),
         ("ioctl", ENOSYS, "SECCOMP_IOCTL_NOTIF_ADDFD", True, {"ptrace"}),
         ("ioctl", ENOSYS, "SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP", False, {"ptrace"}),
+        ("pidfd_open+128", EINVAL, "PIDFD_THREAD", False, {"notify", "ptrace"}),
         ("ptrace", EPERM, "ptrace(2) of filtered calls", False, {"notify"}),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundle, Bundles, Pysc, both_platforms, merge, requires, sandboxed
+from containers import Bundle, Bundles, Pysc, every_platform, merge, requires, sandboxed
 from workloads import ENVIRONMENT, debian_config
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     requires("busybox"),
-    both_platforms,
+    every_platform,
 ]
 
 WAIT = "echo ready; exec sleep 1000"
@@ -246,7 +246,7 @@ def test_spellings(pysc: Pysc, made: Callable[..., Bundle], options: list[str], 
     assert (bundle.rootfs / "new").exists() == written
 
 
-@sandboxed
+@pytest.mark.platforms("notify", "ptrace")
 def test_do_has_an_overlay_of_its_own(pysc: Pysc) -> None:
     assert "the root of `do` is not a rootfs" in pysc("--overlay=memory", "do", "true").err
 
@@ -369,7 +369,7 @@ def test_what_the_kernel_leaves_to_an_overlay_without_redirects(pysc: Pysc, debi
     assert os.listxattr(bundle.rootfs / "var/lower") == []
 
 
-@sandboxed
+@pytest.mark.platforms("notify", "ptrace")
 def test_memory_has_the_bounds_of_the_container(pysc: Pysc, made: Callable[..., Bundle]) -> None:
     script = "i=0; while [ $i -lt 3000 ] && touch /dir/$i; do i=$((i+1)); done; ls /dir | wc -l"
     bundle = made(script, linux={"resources": {"memory": {"limit": 32 << 20}}})
@@ -378,7 +378,7 @@ def test_memory_has_the_bounds_of_the_container(pysc: Pysc, made: Callable[..., 
     assert 1500 < int(done.out) < 2050, done
 
 
-@sandboxed
+@pytest.mark.platforms("notify", "ptrace")
 def test_hooks_see_the_overlay_as_well(pysc: Pysc, made: Callable[..., Bundle], changes: Path) -> None:
     bundle = made(WAIT)
     root = shlex.quote(str(bundle.rootfs))

@@ -153,9 +153,10 @@ def test_a_container_in_the_background_needs_a_file(pysc: Pysc, bundle: Bundles)
         assert "--strace-log FILE" in done.err
 
 
-@pytest.mark.parametrize("option", [["--strace"], ["--inject", "openat:EIO"]])
-def test_where_nothing_is_mediated_it_is_refused(pysc: Pysc, option: list[str]) -> None:
-    done = pysc("--platform", "namespace", *option, "do", "--", "true")
+@pytest.mark.parametrize("option", [["--strace"], ["--strace=all"], ["--inject", "openat:EIO"]])
+@pytest.mark.platforms("ptrace", "namespace")
+def test_on_other_platforms_it_is_refused(pysc: Pysc, option: list[str]) -> None:
+    done = pysc(*option, "do", "--", "true")
     assert done.code == 1
     assert "is for the platform notify" in done.err
 
@@ -298,6 +299,26 @@ def test_there_are_only_so_many_readers(looping: Pysc) -> None:
     late = Tracer(looping, looping.id)
     late.until("open")
     late.end()
+
+
+@pytest.mark.parametrize(
+    ("platform", "why"),
+    [("ptrace", "on the platform ptrace: its sentry is its tracer"), ("namespace", "has no sentry (platform namespace): trace it with strace")],
+)
+def test_what_runs_on_another_platform_is_not_traced(pysc: Pysc, bundle: Bundles, platform: str, why: str) -> None:
+    start(pysc, bundle(["sleep", "100"]), "--platform", platform)
+    done = pysc("trace", pysc.id)
+    assert (done.code, done.out) == (1, "")
+    assert f"container {pysc.id} {'is ' if platform == 'ptrace' else ''}{why}" in done.err
+    pysc("delete", "--force", pysc.id, check=True)
+
+
+@pytest.mark.parametrize("platform", ["notify", "ptrace", "namespace"])
+def test_what_has_stopped_is_not_traced(pysc: Pysc, bundle: Bundles, platform: str) -> None:
+    start(pysc, bundle(["true"]), "--platform", platform)
+    pysc("wait", pysc.id)
+    assert f"container {pysc.id} is stopped: there are no calls to see" in pysc("trace", pysc.id).err
+    pysc("delete", pysc.id, check=True)
 
 
 # ---- --inject ----

@@ -1,6 +1,6 @@
 """without.py CALL=ERRNO,... PROGRAM ARG...: run a program on a kernel that lacks system calls, by a seccomp filter of this test.
 
-CALL may be NAME, or seccomp+FLAG: seccomp(SECCOMP_SET_MODE_FILTER) with that flag alone.
+CALL may be NAME, or NAME+FLAG: with that flag in its second argument alone, seccomp(SECCOMP_SET_MODE_FILTER)'s or pidfd_open(2)'s say.
 """
 
 from __future__ import annotations

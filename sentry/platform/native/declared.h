@@ -80,6 +80,7 @@ int proc_open(int procfd, int tid, const char *what, int flags);
 int proc_identity(int procfd, int tid, uint64_t *out);
 int proc_same(int procfd, int tid, uint64_t ino, uint64_t ids);
 int get_fd(int tid, int fd);
+int get_fd_of_leader(int tid, int leader, int fd);
 int descriptor_left(int procfd, int tid);
 
 /* ---- identity of the calling thread ---- */

@@ -115,12 +115,16 @@ static int read_creds(int procfd, int tid, struct creds *out)
     return 0;
 }
 
+/* A duplicate of a descriptor of thread tid's. -EINVAL: before Linux 6.9 only a thread group leader has a pidfd, and it is none. */
 static int get_fd(int tid, int fd)
 {
     int pidfd = syscall(SYS_pidfd_open, tid, PIDFD_THREAD), r;
 
-    if (pidfd < 0 && errno == EINVAL) /* before Linux 6.9 only a thread group leader has a pidfd */
+    if (pidfd < 0 && errno == EINVAL) {
         pidfd = syscall(SYS_pidfd_open, tid, 0);
+        if (pidfd < 0 && errno == ENOENT)
+            return -EINVAL;
+    }
     if (pidfd < 0)
         return -errno;
     r = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
@@ -128,4 +132,10 @@ static int get_fd(int tid, int fd)
         r = -errno;
     close(pidfd);
     return r;
+}
+
+/* The same by its leader's pidfd. -ENOSYS where that has another table, or none any more, or nobody can tell (CONFIG_KCMP). */
+static int get_fd_of_leader(int tid, int leader, int fd)
+{
+    return syscall(SYS_kcmp, tid, leader, KCMP_FILES, 0, 0) ? -ENOSYS : get_fd(leader, fd);
 }
