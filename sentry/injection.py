@@ -9,6 +9,7 @@ the result that its own call would have had:
     close low       have it for ourselves now: send the descriptor
     recvmsg high    it gets the lowest free number, as that of open(2) does
     close high
+    ioctl           TIOCSCTTY, if it is a terminal whose open makes it the controlling one
 
 All its signals are blocked meanwhile, but those that cannot be: they are delivered when it has its own mask back. A stop of its thread
 group (SIGSTOP) is carried out then, too.
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     Steps: TypeAlias = Generator[Asked, int, list[int]]
     """Each step lets the tracee go on until a call of its is over, which it yields, and is sent the result; returns the numbers."""
 
-_CLOSE, _MMAP, _RECVMSG, _SOCKETPAIR = 3, 9, 47, 53
+_CLOSE, _MMAP, _IOCTL, _RECVMSG, _SOCKETPAIR = 3, 9, 16, 47, 53
+_TIOCSCTTY = 0x540E
 _AF_UNIX, _SOCK_STREAM, _SOCK_CLOEXEC = 1, 1, 0o2000000
 _MSG_DONTWAIT, _MSG_CMSG_CLOEXEC = 0x40, 0x40000000
 _READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
@@ -109,11 +111,14 @@ class _Caller:
             raise OSError(errno.EFAULT, "injected call")
 
 
-def put(tid: int, fds: Sequence[int], cloexec: bool, pages: Pages, leader: Callable[[int], int], address: int = 0) -> Steps:
+def put(
+    tid: int, fds: Sequence[int], cloexec: bool, pages: Pages, leader: Callable[[int], int], address: int = 0, controls: bool = False
+) -> Steps:
     """Steps that put `fds`, which are closed, into the table of tracee `tid`, which has been stopped at the begin of a call.
 
     Its call then returns the number of the only one; with `address` the numbers are written there and it returns 0. On an error, as
-    EMFILE, it returns that, and a negative errno is the only number. `leader`: the process of a thread. Raises ESRCH.
+    EMFILE, it returns that, and a negative errno is the only number. `leader`: the process of a thread. `controls`: the one is a terminal that
+    becomes the controlling one, unless the kernel says no to that. Raises ESRCH.
     """
     left = list(fds)
     numbers: list[int] = []
@@ -129,6 +134,8 @@ def put(tid: int, fds: Sequence[int], cloexec: bool, pages: Pages, leader: Calla
                 numbers.append((yield from _receive(caller, page, pages.mark, left, cloexec, leader)))
             if address:
                 caller.write(address, struct.pack(f"<{len(numbers)}i", *numbers))
+            if controls:
+                yield from _control(caller, numbers[0])
         except OSError as e:
             if e.errno == errno.ESRCH:
                 raise
@@ -142,6 +149,15 @@ def put(tid: int, fds: Sequence[int], cloexec: bool, pages: Pages, leader: Calla
         for fd in left:
             os.close(fd)
     return numbers
+
+
+def _control(caller: _Caller, number: int) -> Generator[Asked, int, None]:
+    """The terminal becomes the controlling one of the caller, or not: that of another session does not, and its open succeeds."""
+    try:
+        yield from caller.call(_IOCTL, number, _TIOCSCTTY, 0)
+    except OSError as e:
+        if e.errno == errno.ESRCH:
+            raise
 
 
 def _receive(

@@ -34,13 +34,17 @@ if TYPE_CHECKING:
 
 
 class Fd:
-    """Outcome: put `fd` into the caller's table, return its number there. Our own copy is closed before the caller goes on."""
+    """Outcome: put `fd` into the caller's table, return its number there. Our own copy is closed before the caller goes on.
 
-    __slots__ = ("cloexec", "fd")
+    `controls`: it is a terminal that becomes the caller's controlling one, where the platform can do that.
+    """
 
-    def __init__(self, fd: int, cloexec: bool) -> None:
+    __slots__ = ("cloexec", "controls", "fd")
+
+    def __init__(self, fd: int, cloexec: bool, controls: bool = False) -> None:
         self.fd = fd
         self.cloexec = cloexec
+        self.controls = controls
 
 
 class Fds:

@@ -295,7 +295,7 @@ class Tracer(Dispatcher):
         if outcome.__class__ is int:
             lib.trace_reply(tid, outcome)
         elif isinstance(outcome, Fd):
-            self._begin(tid, self._put([outcome.fd], outcome.cloexec, tid))
+            self._begin(tid, self._put([outcome.fd], outcome.cloexec, tid, controls=outcome.controls))
         elif isinstance(outcome, Fds):
             self._begin(tid, self._put(list(outcome.fds), outcome.cloexec, tid, outcome.address))
         elif outcome is CONTINUE:
@@ -351,8 +351,8 @@ class Tracer(Dispatcher):
 
     # ---- calls that are made in the place of others ----
 
-    def _put(self, fds: list[int], cloexec: bool, tid: int, address: int = 0) -> Steps:
-        return put(tid, fds, cloexec, self._pages_of(tid), self._leader, address)
+    def _put(self, fds: list[int], cloexec: bool, tid: int, address: int = 0, controls: bool = False) -> Steps:
+        return put(tid, fds, cloexec, self._pages_of(tid), self._leader, address, controls)
 
     def _leader(self, tid: int) -> int:
         return self._kernel.credentials.ids(tid).tgid

@@ -110,6 +110,16 @@ struct test_case {
 /* The call succeeds with that value. */
 #define VAL(name_, value_, ...) CASE(name_) { EQ_AS(#__VA_ARGS__, value_, __VA_ARGS__); }
 
+/* What any call says of a path that leads nowhere; `path` stands in the call for it. */
+#define PATH_ERRORS(name_, ...)                                                                                            \
+    static long name_##_of(const char *path) { return W(__VA_ARGS__); }                                                    \
+    CASE(name_##_missing) { FAILS(ENOENT, name_##_of("none")); FAILS(ENOENT, name_##_of("none/f")); FAILS(ENOENT, name_##_of("")); } \
+    CASE(name_##_not_a_directory) { file("f", ""); FAILS(ENOTDIR, name_##_of("f/x")); }                                    \
+    CASE(name_##_loop) { slink("l", "l"); FAILS(ELOOP, name_##_of("l/x")); }                                               \
+    CASE(name_##_too_long) { FAILS(ENAMETOOLONG, name_##_of(letters(256))); FAILS(ENAMETOOLONG, name_##_of(dots(4096, "f"))); } \
+    CASE(name_##_bad_pointer) { FAILS(EFAULT, name_##_of(BAD)); }                                                          \
+    CASE(name_##_no_search_permission) { dir_mode("d", 0700); file("d/f", ""); become(USER, GROUP); FAILS(EACCES, name_##_of("d/f")); }
+
 /* A program: what this binary does when a case executes it as `SELF name ...`. */
 #define PROGRAM(name_)                                                                                                     \
     static int program_##name_(int argc, char **argv);                                                                     \

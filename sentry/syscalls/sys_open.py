@@ -15,8 +15,9 @@ original's reads wait, and O_NONBLOCK asks that they do not, the duplicate would
 whoever reads outside, as those of the original do.) What the container may open again by itself, as an ordinary user's own files and pipes, is a
 new description with the flags that were asked for, and for no more than what it was given for: namei.py, check_held().
 
-Left out: opening a terminal never makes it the controlling terminal (as with O_NOCTTY; TIOCSCTTY does). It would become that of
-the process which opens it, drivers/tty/tty_io.c:tty_open_proc_set_tty(), and continued the call would read its path again.
+Left out on the platform notify: opening a terminal never makes it the controlling terminal (as with O_NOCTTY; TIOCSCTTY does). It would
+become that of the process which opens it, drivers/tty/tty_io.c:tty_open_proc_set_tty(), and continued the call would read its path again.
+On ptrace the caller itself makes the TIOCSCTTY, on the descriptor that it has got (`sentry.injection`).
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ _TMPFILE = O_TMPFILE & ~O_DIRECTORY
 _CREATING = O_CREAT | _TMPFILE
 _TERMINAL_FLAGS = O_ACCMODE | O_NONBLOCK | O_CLOEXEC
 _DEV_TTY = os.makedev(5, 0)
+_PTS_MAJORS = range(136, 144)
 _HOW_SIZE = 24
 _HELD = 64
 """Descriptors that are looked at: stdio, those of `--preserve-fds`, and where a shell puts copies of them."""
@@ -122,6 +124,7 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
     if flags & O_PATH:
         return CONTINUE
     cloexec = flags & O_CLOEXEC
+    may_control = not flags & O_NOCTTY
     flags |= O_LARGEFILE | O_NOCTTY
     mode = mode & 0o7777 if flags & _CREATING else 0
     if flags & _TMPFILE or (flags & O_CREAT and flags & O_DIRECTORY):
@@ -151,11 +154,11 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
     kind = S_IFMT(task.opened.mode)
     if kind in (S_IFREG, S_IFDIR):
         return Fd(fd, bool(cloexec))
-    return _open_special(task, fd, kind, flags)
+    return _open_special(task, fd, kind, flags, may_control)
 
 
-def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
-    """`fd` was opened with O_NONBLOCK: give it the caller's mode, or wait as the caller has asked to."""
+def _open_special(task: Task, fd: int, kind: int, flags: int, may_control: bool = False) -> object:
+    """`fd` was opened with O_NONBLOCK: give it the caller's mode, or wait as the caller has asked to. `may_control`: without O_NOCTTY."""
     cloexec = bool(flags & O_CLOEXEC)
     if kind == S_IFIFO and flags & O_ACCMODE != os.O_RDWR and task.kernel.holds.end_dead():
         fd = _open_again(fd, flags)
@@ -167,7 +170,18 @@ def _open_special(task: Task, fd: int, kind: int, flags: int) -> object:
         _check_device(task, fd, "c" if kind == S_IFCHR else "b", flags)
     if not flags & O_NONBLOCK:
         os.set_blocking(fd, True)
-    return Fd(fd, cloexec)
+    return Fd(fd, cloexec, may_control and kind == S_IFCHR and _becomes_controlling(task, flags))
+
+
+def _becomes_controlling(task: Task, flags: int) -> bool:
+    """Whether the terminal that was opened, if it is one, would become the caller's: a session leader's without any, that may read it.
+
+    The slaves of pseudoterminals are all that a container has. drivers/tty/tty_io.c:tty_open_proc_set_tty().
+    """
+    if os.major(task.opened.rdev) not in _PTS_MAJORS or flags & O_ACCMODE == os.O_WRONLY:
+        return False
+    fields = _stat(task)
+    return fields[4] == b"0" and int(fields[3]) == task.ids.tgid
 
 
 def _open_again(fd: int, flags: int) -> int:
@@ -326,14 +340,7 @@ def _controlling_terminal(task: Task, flags: int) -> int:
     Whoever has it may open it, whatever the mode of /dev/pts/N, so we open with our own rights. Raises ENXIO when the caller has none
     or when it is not one of the container's. tty(4), proc_pid_stat(5); drivers/tty/tty_io.c:tty_open_current_tty().
     """
-    stat = lib.proc_open(task.kernel.procfd, task.tid, b"stat", os.O_RDONLY)
-    if stat < 0:
-        raise OSError(errno.ENXIO, "/dev/tty")
-    try:
-        fields = os.read(stat, 4096).rpartition(b")")[2].split()
-    finally:
-        os.close(stat)
-    number = int(fields[4])
+    number = int(_stat(task)[4])
     major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
     task.check()
     task.forget_acting()
@@ -347,3 +354,14 @@ def _controlling_terminal(task: Task, flags: int) -> int:
         os.close(fd)
         raise OSError(errno.ENXIO, "/dev/tty")
     return int(fd)
+
+
+def _stat(task: Task) -> list[bytes]:
+    """/proc/TID/stat of the caller, from the state on: proc_pid_stat(5), field 3. Ids are those of the sentry's pid namespace."""
+    stat = lib.proc_open(task.kernel.procfd, task.tid, b"stat", os.O_RDONLY)
+    if stat < 0:
+        raise OSError(errno.ENXIO, "stat")
+    try:
+        return os.read(stat, 4096).rpartition(b")")[2].split()
+    finally:
+        os.close(stat)

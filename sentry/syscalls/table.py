@@ -353,7 +353,7 @@ _rows("cachestat", Denied(ENOSYS), note="tells what others have read of a shared
 
 # ---- names of files ----
 
-_rows("open openat openat2 creat", MEDIATED, PARTIAL, "opening a terminal does not make it the controlling one; openat2 with O_PATH: ENOSYS")
+_rows("open openat openat2 creat", MEDIATED, PARTIAL, "opening a terminal does not make it the controlling one (on ptrace it does); openat2 with O_PATH: ENOSYS")
 _rows("mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat truncate", MEDIATED)
 _rows("chmod fchmodat fchmodat2 chown lchown fchownat utime utimes inotify_add_watch", MEDIATED)
 _rows("utimensat futimesat", NativeIf(when.NO_PATH, MEDIATED), note="native without a path: futimens")

@@ -41,3 +41,8 @@ CASE(at_empty_path_of_cwd) { dir("d"); OK(SYS(chdir, "d")); EQ(0, SYS(fchownat, 
 ERR(at_empty_without_flag, ENOENT, SYS(fchownat, AT_FDCWD, "", 1, 1, 0))
 ERR(at_unknown_flag, EINVAL, SYS(fchownat, AT_FDCWD, ".", 1, 1, 0x8000))
 ERR(at_closed, EBADF, SYS(fchownat, 99, "f", 1, 1, 0))
+
+/* ---- lchown(2) ---- */
+
+PATH_ERRORS(lchown, SYS(lchown, path, -1, -1))
+CASE(lchown_not_the_owner) { slink("none", "l"); become(USER, GROUP); FAILS(EPERM, SYS(lchown, "l", USER, GROUP)); }

@@ -19,3 +19,5 @@ CASE(chroot_loop) { slink("l", "l"); FAILS(ELOOP, SYS(chroot, "l")); }
 CASE(chroot_as_user) { become(USER, GROUP); FAILS(EPERM, SYS(chroot, ".")); }
 CASE(chroot_without_capability) { without_cap(CAP_SYS_CHROOT); FAILS(EPERM, SYS(chroot, ".")); }
 CASE(chroot_no_search_permission) { dir_mode("d", 0666); become_with(USER, GROUP, CAP(SYS_CHROOT)); FAILS(EACCES, SYS(chroot, "d")); }
+ERR(chroot_too_long, ENAMETOOLONG, SYS(chroot, letters(256)))
+ERR(chroot_path_too_long, ENAMETOOLONG, SYS(chroot, dots(4096, "d")))

@@ -19,3 +19,6 @@ CASE(no_new_privs) { EQ(0, SYS(prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)); EQ(0, S
 CASE(name) { char b[17] = ""; EQ(0, SYS(prctl, PR_SET_NAME, "a-very-long-thread-name", 0, 0, 0)); OK(SYS(prctl, PR_GET_NAME, b, 0, 0, 0)); STREQ("a-very-long-thr", b); STREQ("a-very-long-thr\n", CONTENT("/proc/self/comm")); }
 CASE(death_signal) { int x; EQ(0, SYS(prctl, PR_SET_PDEATHSIG, SIGUSR1, 0, 0, 0)); OK(SYS(prctl, PR_GET_PDEATHSIG, &x, 0, 0, 0)); EQ(SIGUSR1, x); FAILS(EINVAL, SYS(prctl, PR_SET_PDEATHSIG, 99, 0, 0, 0)); }
 CASE(unknown_option) { FAILS(EINVAL, SYS(prctl, 12345, 0, 0, 0, 0)); }
+CASE(no_id) { FAILS(EINVAL, SYS(setuid, -1)); FAILS(EINVAL, SYS(setgid, -1)); EQ(0, SYS(setregid, -1, -1)); EQ(0, SYS(setreuid, -1, -1)); EQ(0, SYS(setresgid, -1, -1, -1)); }
+CASE(setregid_) { need_root(); gid_t a, c, d; EQ(0, SYS(setregid, GROUP, OTHER)); OK(SYS(getresgid, &a, &c, &d)); EQ(GROUP, a); EQ(OTHER, c); EQ(OTHER, d); FAILS(EFAULT, SYS(getresgid, BAD, &c, &d)); FAILS(EFAULT, SYS(getresuid, &a, BAD, &d)); }
+CASE(setgroups_errors) { need_root(); FAILS(EINVAL, SYS(setgroups, 65537, NULL)); FAILS(EFAULT, SYS(setgroups, 2, BAD)); gid_t g[] = {5}; OK(SYS(setgroups, 1, g)); FAILS(EFAULT, SYS(getgroups, 1, BAD)); }

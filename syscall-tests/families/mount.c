@@ -45,3 +45,6 @@ CASE(unlink_of_a_mount_point) { dir("d"); OK(TMPFS("d", 0)); FAILS(EBUSY, SYS(rm
 CASE(move) { dir("a"); dir("b"); OK(TMPFS("a", 0)); file("a/f", ""); EQ(0, SYS(mount, "a", "b", NULL, MS_MOVE, NULL)); CHECK(exists("b/f")); CHECK(!exists("a/f")); OK(SYS(umount2, "b", 0)); }
 CASE(proc_) { dir("d"); EQ(0, SYS(mount, "proc", "d", "proc", 0, NULL)); CHECK(exists("d/self")); OK(SYS(umount2, "d", 0)); }
 CASE(new_interface) { dir("d"); int fs = OK(SYS(fsopen, "tmpfs", 0)); OK(SYS(fsconfig, fs, 6, NULL, NULL, 0)); int m = OK(SYS(fsmount, fs, 0, 0)); EQ(0, SYS(move_mount, m, "", AT_FDCWD, "d", 4)); OK(SYS(umount2, "d", MNT_DETACH)); }
+CASE(unmount_name_too_long) { FAILS(ENAMETOOLONG, SYS(umount2, letters(256), 0)); FAILS(ELOOP, (slink("l", "l"), SYS(umount2, "l", 0))); }
+CASE(unmount_when_expired) { dir("d"); OK(TMPFS("d", 0)); FAILS(EINVAL, SYS(umount2, "d", MNT_EXPIRE | MNT_DETACH)); FAILS(EAGAIN, SYS(umount2, "d", MNT_EXPIRE)); EQ(0, SYS(umount2, "d", MNT_EXPIRE)); FAILS(EINVAL, SYS(umount2, "d", 0)); }
+CASE(remount_read_only_with_a_writer) { dir("d"); OK(TMPFS("d", 0)); int fd = OK(SYS(open, "d/f", O_WRONLY | O_CREAT, 0644)); FAILS(EBUSY, SYS(mount, NULL, "d", NULL, MS_REMOUNT | MS_RDONLY, NULL)); SYS(close, fd); EQ(0, SYS(mount, NULL, "d", NULL, MS_REMOUNT | MS_RDONLY, NULL)); OK(SYS(umount2, "d", 0)); }

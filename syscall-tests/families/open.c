@@ -126,3 +126,22 @@ CASE(random_devices) { char b[16] = ""; EQ(16, SYS(read, OK(OPEN("/dev/urandom",
 CASE(no_controlling_terminal) { setsid(); FAILS(ENXIO, OPEN("/dev/tty", O_RDWR)); }
 CASE(direct_flag_or_refused) { file("f", ""); long fd = OPEN("f", O_RDONLY | O_DIRECT); CHECK(fd >= 0 || fd == -EINVAL); if (fd >= 0) CHECK(SYS(fcntl, fd, F_GETFL) & O_DIRECT); }
 CASE(large_file) { int fd = OK(OPEN("f", O_RDWR | O_CREAT)); OK(SYS(ftruncate, fd, 1LL << 33)); EQ(1LL << 33, SYS(lseek, fd, 0, SEEK_END)); SYS(close, fd); fd = OK(OPEN("f", O_RDONLY)); EQ(1LL << 33, SYS(lseek, fd, 0, SEEK_END)); }
+
+/* ---- a program that runs, a file with a lease ---- */
+
+PROGRAM(waits) { SYS(write, 1, "x", 1); for (;;) pause(); return argc; }
+/* "prog" runs. */
+static void running(void) {
+    int q[2], in = OK(SYS(open, SELF, O_RDONLY, 0)), out = OK(SYS(open, "prog", O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+    char x;
+    struct stat st;
+    OK(SYS(fstat, in, &st));
+    EQ(st.st_size, SYS(sendfile, out, in, NULL, st.st_size));
+    SYS(close, out);
+    OK(SYS(pipe, q));
+    SPAWN(OK(SYS(dup2, q[1], 1)); char *args[] = {"prog", "waits", NULL}; OK(SYS(execve, "prog", args, NULL)));
+    EQ(1, SYS(read, q[0], &x, 1));
+}
+CASE(running_program) { running(); FAILS(ETXTBSY, OPEN("prog", O_WRONLY)); FAILS(ETXTBSY, OPEN("prog", O_RDWR)); FAILS(ETXTBSY, SYS(openat, AT_FDCWD, "./prog", O_WRONLY, 0)); FAILS(ETXTBSY, OPEN("prog", O_RDONLY | O_TRUNC)); OK(OPEN("prog", O_RDONLY)); }
+CASE(running_program_is_not_truncated) { running(); long size = size_of("prog"); FAILS(ETXTBSY, SYS(creat, "prog", 0644)); FAILS(ETXTBSY, SYS(truncate, "prog", 0)); EQ(size, size_of("prog")); }
+CASE(running_program_is_replaced) { running(); OK(SYS(unlink, "prog")); file("prog", "abc"); STREQ("abc", CONTENT("prog")); }

@@ -22,6 +22,10 @@ CASE(interrupt_character) { CHILD(controlling(); handle(SIGINT, 0); OK(SYS(write
 CASE(hangup_signal) { pid_t p = SPAWN(controlling(); SYS(close, master); for (;;) pause()); EQ(SIGHUP, ENDED(p)); }
 CASE(controlling_terminal_opened) { CHILD(controlling(); int t = OK(SYS(open, "/dev/tty", O_RDWR, 0)); OK(SYS(write, t, "z", 1)); EQ(1, SYS(read, master, b, 64))); }
 CASE(opening_makes_it_the_controlling_one) { CHILD(terminal(); SYS(close, slave); OK(SYS(setsid)); OK(SYS(open, n, O_RDWR, 0)); OK(SYS(open, "/dev/tty", O_RDWR, 0))); }
+CASE(opening_does_not_take_it_from_another_session) { CHILD(controlling(); CHILD(OK(SYS(setsid)); OK(SYS(open, n, O_RDWR, 0)); FAILS(ENXIO, SYS(open, "/dev/tty", O_RDWR, 0))); OK(SYS(open, "/dev/tty", O_RDWR, 0))); }
+CASE(opening_for_writing_does_not) { CHILD(terminal(); OK(SYS(setsid)); OK(SYS(open, n, O_WRONLY, 0)); FAILS(ENXIO, SYS(open, "/dev/tty", O_RDWR, 0))); }
+CASE(opening_by_no_leader_does_not) { CHILD(terminal(); OK(SYS(setsid)); CHILD(OK(SYS(open, n, O_RDWR, 0)); FAILS(ENXIO, SYS(open, "/dev/tty", O_RDWR, 0)))); }
+CASE(opening_the_master_does_not) { CHILD(OK(SYS(setsid)); OK(SYS(open, "/dev/ptmx", O_RDWR, 0)); FAILS(ENXIO, SYS(open, "/dev/tty", O_RDWR, 0))); }
 CASE(opening_with_noctty_does_not) { CHILD(terminal(); OK(SYS(setsid)); OK(SYS(open, n, O_RDWR | O_NOCTTY, 0)); FAILS(ENXIO, SYS(open, "/dev/tty", O_RDWR, 0))); }
 CASE(foreground_group) { CHILD(controlling(); int g; OK(SYS(ioctl, slave, TIOCGPGRP, &g)); EQ(getpid(), g); OK(SYS(ioctl, slave, TIOCGSID, &g)); EQ(getpid(), g)); }
 CASE(background_reader_stops) { CHILD(controlling(); pid_t p = SPAWN(setpgid(0, 0); SYS(read, slave, b, 1)); int s; EQ(p, SYS(wait4, p, &s, WUNTRACED, NULL)); CHECK(WIFSTOPPED(s)); EQ(SIGTTIN, WSTOPSIG(s)); kill(p, SIGKILL)); }

@@ -58,3 +58,9 @@ CASE(proc_self) { OK(SYS(lstat, "/proc/self", &st)); CHECK(S_ISLNK(st.st_mode));
 CASE(proc_descriptor_link) { char p[40]; file("f", "abc"); sprintf(p, "/proc/self/fd/%ld", OK(SYS(open, "f", O_RDONLY, 0))); OK(SYS(stat, p, &st)); EQ(3, st.st_size); OK(SYS(lstat, p, &st)); CHECK(S_ISLNK(st.st_mode)); }
 CASE(proc_descriptor_link_of_pipe) { char p[40]; int fds[2]; OK(SYS(pipe, fds)); sprintf(p, "/proc/self/fd/%d", fds[0]); OK(SYS(stat, p, &st)); CHECK(S_ISFIFO(st.st_mode)); }
 CASE(other_device_for_proc) { CHECK(STAT("/proc").st_dev != STAT(".").st_dev); }
+
+/* ---- lstat(2) ---- */
+
+static struct stat ls;
+PATH_ERRORS(lstat, SYS(lstat, path, &ls))
+CASE(lstat_bad_buffer) { slink("none", "l"); FAILS(EFAULT, SYS(lstat, "l", BAD)); }

@@ -45,3 +45,14 @@ CASE(utime_errors) { file("f", ""); FAILS(ENOENT, SYS(utime, "none", NULL)); FAI
 CASE(utimes_) { file("f", ""); struct timeval t[2] = {{5, 7}, {6, 8}}; EQ(0, SYS(utimes, "f", t)); EQ(6, STAT("f").st_mtime); EQ(8000, STAT("f").st_mtim.tv_nsec); }
 CASE(utimes_bad_microseconds) { file("f", ""); struct timeval t[2] = {{5, 1000000}, {6, 8}}; FAILS(EINVAL, SYS(utimes, "f", t)); }
 CASE(futimesat_) { dir("d"); file("d/f", ""); struct timeval t[2] = {{5, 7}, {6, 8}}; int fd = OK(SYS(open, "d", O_RDONLY, 0)); EQ(0, SYS(futimesat, fd, "f", t)); EQ(6, STAT("d/f").st_mtime); EQ(0, SYS(futimesat, fd, NULL, t)); EQ(6, STAT("d").st_mtime); }
+
+/* ---- utime(2) and utimes(2): the errors of utimensat(2) ---- */
+
+PATH_ERRORS(utime, SYS(utime, path, NULL))
+PATH_ERRORS(utimes, SYS(utimes, path, NULL))
+static struct utimbuf whole = {5, 6};
+static struct timeval micro[2] = {{5, 7}, {6, 8}};
+CASE(old_calls_not_the_owner) { file("f", ""); OK(SYS(chmod, "f", 0666)); become(USER, GROUP); FAILS(EPERM, SYS(utime, "f", &whole)); FAILS(EPERM, SYS(utimes, "f", micro)); EQ(0, SYS(utime, "f", NULL)); EQ(0, SYS(utimes, "f", NULL)); }
+CASE(old_calls_no_write_permission) { file("f", ""); become(USER, GROUP); FAILS(EACCES, SYS(utime, "f", NULL)); FAILS(EACCES, SYS(utimes, "f", NULL)); }
+CASE(old_calls_read_only_mount) { FAILS(EROFS, SYS(utime, "/tests/.data", NULL)); FAILS(EROFS, SYS(utimes, "/tests/.data", micro)); }
+CASE(old_calls_bad_times) { file("f", ""); FAILS(EFAULT, SYS(utime, "f", BAD)); FAILS(EFAULT, SYS(utimes, "f", BAD)); FAILS(EFAULT, SYS(futimesat, AT_FDCWD, "f", BAD)); }

@@ -52,3 +52,15 @@ CASE(default_acl_beats_umask) { dir("d"); uint32_t acl[] = {2, 7 << 16 | 1, -1, 
 CASE(descriptor) { file("f", ""); int fd = OK(SYS(open, "f", O_RDWR, 0)); EQ(0, SYS(fsetxattr, fd, "user.a", "x", 1, 0)); EQ(1, SYS(fgetxattr, fd, "user.a", b, 9)); EQ(7, SYS(flistxattr, fd, b, 99)); EQ(0, SYS(fremovexattr, fd, "user.a")); }
 ERR(descriptor_closed, EBADF, SYS(fgetxattr, 99, "user.a", NULL, 0))
 CASE(proc_) { FAILS(EOPNOTSUPP, GET("/proc/version", "user.a")); }
+
+/* ---- of a link itself: lsetxattr and its like ---- */
+
+PATH_ERRORS(lsetxattr, SYS(lsetxattr, path, "user.a", "x", 1, 0))
+PATH_ERRORS(lgetxattr, SYS(lgetxattr, path, "user.a", b, sizeof b))
+PATH_ERRORS(llistxattr, SYS(llistxattr, path, b, sizeof b))
+PATH_ERRORS(lremovexattr, SYS(lremovexattr, path, "user.a"))
+CASE(link_forms_of_a_file) { file("f", ""); EQ(0, SYS(lsetxattr, "f", "user.a", "abc", 3, XATTR_CREATE)); FAILS(EEXIST, SYS(lsetxattr, "f", "user.a", "x", 1, XATTR_CREATE)); EQ(3, SYS(lgetxattr, "f", "user.a", b, 9)); FAILS(ERANGE, SYS(lgetxattr, "f", "user.a", b, 2)); EQ(7, SYS(llistxattr, "f", b, 99)); FAILS(ERANGE, SYS(llistxattr, "f", b, 3)); EQ(0, SYS(lremovexattr, "f", "user.a")); FAILS(ENODATA, SYS(lremovexattr, "f", "user.a")); FAILS(ENODATA, SYS(lsetxattr, "f", "user.a", "x", 1, XATTR_REPLACE)); }
+CASE(link_forms_no_such_namespace) { file("f", ""); FAILS(EOPNOTSUPP, SYS(lsetxattr, "f", "nowhere.a", "x", 1, 0)); FAILS(EOPNOTSUPP, SYS(lgetxattr, "f", "nowhere.a", b, 9)); FAILS(EOPNOTSUPP, SYS(lremovexattr, "f", "nowhere.a")); FAILS(EOPNOTSUPP, SYS(getxattr, "f", "nowhere.a", b, 9)); FAILS(EOPNOTSUPP, SYS(removexattr, "f", "nowhere.a")); }
+CASE(link_forms_value_too_long) { file("f", ""); FAILS(E2BIG, SYS(lsetxattr, "f", "user.a", b, 65537, 0)); FAILS(ERANGE, SYS(lsetxattr, "f", "", "x", 1, 0)); FAILS(ERANGE, SYS(lgetxattr, "f", letters(256), b, 9)); }
+CASE(link_forms_read_only_mount) { FAILS(EROFS, SYS(lsetxattr, "/tests/.data", "user.a", "x", 1, 0)); FAILS(EROFS, SYS(lremovexattr, "/tests/.data", "user.a")); }
+CASE(not_on_proc) { FAILS(EOPNOTSUPP, SYS(setxattr, "/proc/self/comm", "user.a", "x", 1, 0)); FAILS(EOPNOTSUPP, SYS(getxattr, "/proc/self/status", "user.a", b, 9)); FAILS(EOPNOTSUPP, SYS(removexattr, "/proc/self/comm", "user.a")); }
