@@ -6,12 +6,14 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from containers import requires
+from containers import descendants, requires
 from cri import CONTAINER, ERROR, EXITED, NODE, NOT_READY, READY, RESIZE, RUNNING, STDERR, STDIN, STDOUT, Stream
 from cri import POD as SHARED
 from engines import CNI, CTR_PROGRAMS, IMAGE, Cri, remove_cgroups, settle
@@ -19,7 +21,6 @@ from grpc_call import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     Condition = Callable[[dict[str, Any]], bool]
 
@@ -83,11 +84,13 @@ def cri(engine: Cri) -> Iterator[Cri]:
     end_pods(engine)
 
 
-def end_pods(engine: Cri) -> None:
+def end_pods(engine: Cri, *, patience: bool = True) -> None:
+    """`patience`: until their shims have ended."""
     for pod in engine.service("ListPodSandbox")["items"]:
         engine.service("StopPodSandbox", pod_sandbox_id=pod["id"])
         engine.service("RemovePodSandbox", pod_sandbox_id=pod["id"])
-    settle()
+    if patience:
+        settle()
 
 
 class Pod:
@@ -286,6 +289,8 @@ def test_attach(cri: Cri, pod: Pod) -> None:
 
 def test_attach_to_a_terminal(cri: Cri, pod: Pod) -> None:
     id = pod.start("sh", "-c", "tty; while read line; do echo got $line; done", stdin=True, tty=True)
+    while not pod.log(id):  # the terminal would show what is typed before
+        pass
     url = cri.service("Attach", container_id=id, stdin=True, stdout=True, tty=True)["url"]
     with Stream(url, cri.connect) as stream:
         stream.send(STDIN, b"word\n")
@@ -438,6 +443,13 @@ def test_pause_dies_and_the_pod_is_not_ready(cri: Cri, pod: Pod) -> None:
     while pod.status["state"] == READY:
         pass
     assert pod.sh(id, "echo alive") == "alive\n"  # until the kubelet stops it
+    states = cri.inside("ls", "/run/containerd/runc/k8s.io")
+    assert subprocess.run(states, capture_output=True, text=True, check=True).stdout != ""
+    end_pods(cri, patience=False)
+    assert subprocess.run(states, capture_output=True, text=True, check=True).stdout == ""
+    for pid, shown in descendants().items():  # containerd 2.2.9 leaves the pod's shim, with runc as well
+        if "containerd-shim" in shown and pod.id in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGTERM)
 
 
 def test_many_pods_at_once(cri: Cri, tmp_path: Path) -> None:
