@@ -385,10 +385,11 @@ def null(root: int) -> int:
     return fd
 
 
-def mask(root: int, path: str, own: bool = False) -> None:
+def mask(root: int, path: str, own: bool = False, given: int = -1) -> None:
     """maskedPaths: /dev/null over a file, an empty read-only tmpfs over a directory.
 
     `own`: the container's, and not the host's: root of a container that is root of the host could change the owner and mode of that.
+    `given`: a mount of one, attached here, or -1.
     """
     target = below(root, path)
     if target in (-errno.ENOENT, -errno.ENOTDIR):
@@ -400,7 +401,7 @@ def mask(root: int, path: str, own: bool = False) -> None:
             attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
             fd = new_filesystem("tmpfs", ("source=tmpfs", "size=0"), what, attrs)
         else:
-            source = null(root) if own else check(lib.openat2_raw(AT_FDCWD, b"/dev/null", O_PATH, 0, 0), what)
+            source = os.dup(given) if given >= 0 else null(root) if own else check(lib.openat2_raw(AT_FDCWD, b"/dev/null", O_PATH, 0, 0), what)
             try:
                 fd = clone(source, "", False, what)
             finally:
@@ -450,21 +451,19 @@ def make_node(root: int, dev: int, name: str) -> None:
         if not S_ISCHR(facts.st_mode) or facts.st_rdev != os.makedev(*DEFAULT_DEVICES[name]):
             raise MountError(f"device '/dev/{name}': another file is there already") from None
     except PermissionError:
-        show_node(root, dev, name)
+        os.close(show_node(root, name))
     except OSError as e:
         raise MountError(f"device '/dev/{name}': {os.strerror(e.errno or 0).lower()}") from None
 
 
-def show_node(root: int, _dev: int, name: str) -> None:
-    """A default device as a bind mount of the host's: a user namespace cannot mknod(2). Raises MountError."""
+def show_node(root: int, name: str, given: int = -1) -> int:
+    """A default device as a bind mount: of `given`, a detached mount of it, else of the host's. Returns the mount. Raises MountError."""
     path = f"/dev/{name}"
     what = f"device {path!r}"
-    fd = clone(AT_FDCWD, path, False, what)
+    fd = given if given >= 0 else clone(AT_FDCWD, path, False, what)
+    target = mount_point(root, path, fd, what)
     try:
-        target = mount_point(root, path, fd, what)
-        try:
-            move(fd, target, what)
-        finally:
-            os.close(target)
+        move(fd, target, what)
     finally:
-        os.close(fd)
+        os.close(target)
+    return fd

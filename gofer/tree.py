@@ -7,7 +7,20 @@ from __future__ import annotations
 
 import os
 
-from gofer.mounts import PUT_AT, check, make_node, make_readonly, mask, mount_point, move, new_filesystem, populate_dev, show_node
+from gofer.mounts import (
+    DEFAULT_DEVICES,
+    PUT_AT,
+    check,
+    clone,
+    make_node,
+    make_readonly,
+    mask,
+    mount_point,
+    move,
+    new_filesystem,
+    populate_dev,
+    show_node,
+)
 from sentry.abi import (
     AT_EMPTY_PATH,
     AT_FDCWD,
@@ -38,6 +51,7 @@ class Plan:
     __slots__ = (
         "cgroups",
         "cwd",
+        "defaults",
         "device_tree",
         "devices",
         "interfaces",
@@ -46,6 +60,7 @@ class Plan:
         "mntns",
         "mounts",
         "nodes",
+        "null",
         "own_dev",
         "readonly",
         "readonly_root",
@@ -75,7 +90,11 @@ class Plan:
         self.cwd = ""
         """Made if it is missing, as runc does."""
         self.device_tree = -1
-        """A detached tmpfs that holds the nodes of `devices`, -1: none."""
+        """A detached tmpfs that holds the default devices, and the nodes of `devices`; -1: none."""
+        self.defaults: dict[str, int] = {}
+        """Detached mounts of those."""
+        self.null = -1
+        """The mount of /dev/null in the tree, which masks are copies of; -1: the host's."""
         self.own_dev = True
         """/dev is the container's: it has the default devices and those of the config."""
         self.nodes = False
@@ -85,6 +104,14 @@ class Plan:
         self.root_propagation = MS_PRIVATE
         self.show_at = ""
         """Where hooks look for the container's root when the tree is built, in a mount namespace that is else the host's: wait for them."""
+
+    def show(self, root: int, _dev: int, name: str) -> None:
+        """A default device, of the container's own where we have it. Raises MountError."""
+        fd = show_node(root, name, self.defaults.get(name, -1))
+        if name == "null":
+            self.null = fd
+        else:
+            os.close(fd)
 
     def fds(self) -> list[int]:
         """What has been made already: namespaces and detached mounts."""
@@ -151,7 +178,7 @@ def make(plan: Plan, entry: Entry, sock: wire.Socket) -> int:
         if plan.nodes:  # those of the config first: of a default device they say owner and mode
             for device in plan.devices:
                 device.make(top)
-        populate_dev(top, make_node if plan.nodes else show_node)
+        populate_dev(top, make_node if plan.nodes else plan.show)
         if not plan.nodes:
             for device in plan.devices:
                 device.attach(top)
@@ -166,7 +193,9 @@ def restrict(plan: Plan, top: int) -> int:
     for path in plan.readonly:
         make_readonly(top, path)
     for path in plan.masked:
-        mask(top, path, own=plan.nodes)
+        mask(top, path, plan.nodes, plan.null)
+    if plan.null >= 0:
+        os.close(plan.null)
     os.close(top)
     top = _top()
     if plan.cwd:
@@ -190,6 +219,7 @@ def _take_devices(plan: Plan) -> None:
     place = _top()
     move(plan.device_tree, place, "take the device nodes")
     os.close(place)
+    plan.defaults = {name: clone(plan.device_tree, name, False, f"device '/dev/{name}'") for name in DEFAULT_DEVICES}
     for device in plan.devices:
         device.take(plan.device_tree)
     check(lib.umount2_(PUT_AT, UMOUNT_MNT_DETACH), "leave the device nodes")

@@ -210,7 +210,7 @@ class Creation:
         else:
             plan.links = view.links
             plan.mounts = view.mounts(mapped, self.warn) + plan.mounts
-        if spec.linux.devices:
+        if spec.linux.devices or spaces.own_user:
             from runsc_cli import device_nodes
 
             plan.device_tree, plan.devices = device_nodes.make(spec, spaces.mappings, own_user=spaces.own_user)

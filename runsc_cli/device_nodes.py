@@ -1,9 +1,10 @@
-"""linux.devices: the device nodes that a config asks for, as bind mounts of nodes that are made here.
+"""The default device nodes and those of linux.devices, as bind mounts of nodes that are made here.
 
 In a user namespace nobody can make a device node, nor use one of a file system that was mounted there. So the command line makes
 them, with the container's ids as owners, in a tmpfs of the host's that only the gofer sees; it takes them from there, one bind
 mount each. Who may not even do that (mknod(2) is for the host's root) shows the host's own nodes, as runc does in a user namespace.
-The nodes give no access: linux.resources.devices does.
+The nodes give no access: linux.resources.devices does. They give the container locks (flock(2)), watches (inotify(7)) and times of its own,
+which on the host's /dev/null it would share with everybody.
 
 A container without a user namespace of its own has real ones, made where they belong: then all there is to do here is to say which.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import os
 from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT
 
-from gofer.mounts import Device, MountError, new_filesystem
+from gofer.mounts import DEFAULT_DEVICES, Device, MountError, new_filesystem
 from runsc_cli.cgroups.devices import rules
 from runsc_cli.errors import SpecError, strerror
 from sentry.abi import AT_FDCWD, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE
@@ -32,12 +33,12 @@ _MODE = 0o666
 
 
 def make(spec: Spec, mappings: Mappings | None, *, own_user: bool) -> tuple[int, list[Device]]:
-    """The detached tmpfs with the nodes, -1 if there is none, and what is to be made of it. Raises SpecError.
+    """The detached tmpfs with the nodes, the default ones by name, -1 if there is none; and what the config wants. Raises SpecError.
 
     `own_user`: the container has a user namespace, with `mappings` if they are known.
     """
     asked = rules(spec.linux.resources.devices if spec.linux.resources else ())
-    tree = -1
+    tree, why = _own(mappings) if own_user and mappings is not None else (-1, "the user namespace is not ours")
     out = []
     for i, each in enumerate(spec.linux.devices):
         if os.path.normpath(each.path) == "/dev/ptmx":
@@ -52,16 +53,33 @@ def make(spec: Spec, mappings: Mappings | None, *, own_user: bool) -> tuple[int,
         letter = "b" if kind == S_IFBLK else "c"
         # what cannot be opened in any way is not opened to find that out: an open may have effects
         device.usable = any(allows(asked, letter, each.major, each.minor, access) for access in (READ, WRITE))
-        if mappings is None:
-            device.fd = _hosts(each, device, f"linux.devices[{i}]", "the user namespace is not ours")
+        if mappings is None or tree < 0:
+            device.fd = _hosts(each, device, f"linux.devices[{i}]", why)
             continue
         try:
-            tree = tree if tree >= 0 else new_filesystem("tmpfs", ("source=devices", "mode=711"), "make device nodes")
             _make(tree, str(i), device, each, mappings, f"linux.devices[{i}]")
             device.name = str(i)
-        except (PermissionError, MountError) as error:
-            device.fd = _hosts(each, device, f"linux.devices[{i}]", strerror(error) if isinstance(error, OSError) else str(error))
+        except PermissionError as error:
+            device.fd = _hosts(each, device, f"linux.devices[{i}]", strerror(error))
     return tree, out
+
+
+def _own(mappings: Mappings) -> tuple[int, str]:
+    """A tree that holds the default devices, of the container's root; -1, and why, where we may not make one."""
+    try:
+        tree = new_filesystem("tmpfs", ("source=devices", "mode=711"), "make device nodes")
+    except MountError as error:
+        return -1, str(error)
+    owner = mappings.host_uid(0) or 0, mappings.host_gid(0) or 0
+    try:
+        for name, number in DEFAULT_DEVICES.items():
+            os.mknod(name, S_IFCHR | _MODE, os.makedev(*number), dir_fd=tree)
+            os.chmod(name, _MODE, dir_fd=tree)
+            os.chown(name, *owner, dir_fd=tree)
+    except OSError as error:
+        os.close(tree)
+        return -1, strerror(error)
+    return tree, ""
 
 
 def _make(tree: int, name: str, device: Device, asked: SpecDevice, mappings: Mappings, field: str) -> None:

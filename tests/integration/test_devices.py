@@ -174,3 +174,18 @@ def test_runc_makes_the_same_nodes(pysc: Pysc, bundle: Bundles, tmp_path: Any) -
     )
     assert theirs.returncode == 0, theirs
     assert pysc("run", "-b", made, pysc.id).out == theirs.stdout
+
+
+@pytest.mark.platforms("notify", "ptrace")
+def test_default_devices_are_the_containers_own(pysc: Pysc, bundle: Bundles) -> None:
+    """Locks, watches and times are an inode's: those of the host's nodes would be everybody's. Masks are copies of /dev/null."""
+    hosts = [os.stat(f"/dev/{name}") for name in ("null", "zero", "full", "random", "urandom", "tty")]
+    shown_of = "null zero full random urandom tty /etc/passwd"
+    script = f"cd /dev; stat -c '%d:%i %u %a' {shown_of}; chmod 600 null && touch -d @0 zero && head -c 3 zero | wc -c"
+    done = pysc("run", "-b", bundle(["sh", "-c", script], linux={"maskedPaths": ["/etc/passwd"]}), pysc.id, check=True)
+    *shown, zeros = done.out.splitlines()
+    assert [line.split()[1:] for line in shown] == [["0", "666"]] * 7
+    assert not {f"{host.st_dev}:{host.st_ino}" for host in hosts} & {line.split()[0] for line in shown}
+    assert (shown[0], zeros) == (shown[6], "3")
+    now = [os.stat(f"/dev/{name}") for name in ("null", "zero")]
+    assert [(node.st_mode, node.st_uid, node.st_mtime) for node in now] == [(node.st_mode, node.st_uid, node.st_mtime) for node in hosts[:2]]
