@@ -17,7 +17,7 @@ help:
 	@echo 'make workload-table  the same, with times beside native ones, into docs/workloads.md'
 	@echo "make test-python     CPython's whole test suite, in both profiles: two hours"
 	@echo 'make test-kill       SIGKILL at every step of every verb, to each process: an hour'
-	@echo 'make test-vm         cgroup version 2, the systemd driver, AppArmor: in a virtual machine with systemd, by qemu; ten minutes'
+	@echo 'make test-vm         cgroup version 2, the systemd driver (of a user too, and of engines), AppArmor: in a virtual machine, by qemu; a quarter of an hour'
 	@echo 'make test-containerd the tests of containerd and CRI with a newer containerd, built as a Go module: CONTAINERD=2.2.9'
 	@echo 'make syscall-tests   every case of the system call suite, in both profiles: some minutes'
 	@echo 'make compatibility   the same beside runc and runsc, into docs/compatibility.md'

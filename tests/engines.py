@@ -45,7 +45,14 @@ CNI = "/usr/lib/cni"
 
 DEADLINE = 90.0
 
-_PREPARE = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
+SYSTEMD = os.path.isdir("/run/systemd/system") and os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+"""systemd and version 2 alone: the engines have their cgroups made by systemd then, as is their default. Else they make them."""
+
+_RUN = "mount -t tmpfs tmpfs /run"
+if SYSTEMD:  # who asks for scopes has to reach it
+    _BACK = " && ".join(f"mkdir /run/{name} && mount -c --bind /proc/self/fd/{fd} /run/{name}" for fd, name in ((7, "systemd"), (8, "dbus")))
+    _RUN = f"exec 7</run/systemd 8</run/dbus && {_RUN} && {_BACK} && exec 7<&- 8<&-"
+_PREPARE = f'{_RUN} && ip link set lo up && exec "$@"'
 
 
 def pysc_binary(name: str = "pysc") -> str:
@@ -164,7 +171,7 @@ class Cri(Containerd):
             f'[{plugin}]\nsandbox_image = "{PAUSE}"\ndisable_apparmor = true\nrestrict_oom_score_adj = true\n'
             f'[{plugin}.cni]\nbin_dir = "{CNI}"\nconf_dir = "{directory}/cni"\n'
             + howto.blocks("Kubernetes", pysc_binary())[0].removeprefix("version = 2")
-            + "\n"
+            + ("\n  SystemdCgroup = true\n" if SYSTEMD else "\n")
         )
         super().__init__(directory, rootfs)
         self.load(oci_image(rootfs), "-n", "k8s.io")
@@ -284,10 +291,11 @@ class Podman(Engine):
         self.directory = directory
         (directory / "cni").mkdir()
         self._conf = directory / "containers.conf"
+        text = howto.blocks("podman", pysc_binary())[0]
         self._conf.write_text(
             "[containers]\n"
             'default_ulimits = ["nofile=1024:2048", "nproc=4096:8192"]\n'  # its own ones raise hard limits, which root may not everywhere
-            + howto.blocks("podman", pysc_binary())[0].replace(
+            + (text.replace('cgroup_manager = "cgroupfs"\n', "") if SYSTEMD else text).replace(
                 "[engine]\n", f'[engine]\nevents_logger = "file"\nlock_type = "file"\ntmp_dir = "{directory}/tmp"\ninfra_image = "{PAUSE}"\n'
             )
             + f'\n[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["{CNI}"]\nnetwork_config_dir = "{directory}/cni"\n'

@@ -52,6 +52,20 @@ def update(resources: Resources, directories: Iterable[str]) -> None:
         raise
 
 
+def completed(resources: Resources, directories: Iterable[str], hierarchies: Hierarchies | None = None) -> Resources:
+    """Version 2 has quota and period in one file: of the two the one that is not given is what holds now. Raises OSError."""
+    there = hierarchies or hierarchy.find()
+    cpu = resources.cpu
+    place = _places(directories, there).get(hierarchy.UNIFIED)
+    if not there.pure or place is None or cpu is None or bool(cpu.quota) == bool(cpu.period):
+        return resources
+    try:
+        quota, period = get(f"{place}/cpu.max").split()
+    except FileNotFoundError:
+        return resources  # its absence is for the step to report
+    return resources.replace(cpu=cpu.replace(quota=cpu.quota or (-1 if quota == "max" else int(quota)), period=cpu.period or int(period)))
+
+
 def _places(directories: Iterable[str], there: Hierarchies) -> dict[str, str]:
     """Hierarchy -> the container's cgroup in it."""
     places = {}

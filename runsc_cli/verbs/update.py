@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from runsc_cli.cgroups.update import update
+from runsc_cli.cgroups.update import completed, update
 from runsc_cli.config_file import MAX_SIZE, read
 from runsc_cli.errors import NotRunning, PyscError, quote
 from runsc_cli.oci import check_linux
@@ -49,6 +49,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         check_linux.resources(resources, "resources")
         if not container.state.cgroups:
             raise PyscError("the container has no cgroup: its limits cannot be changed")
+        resources = completed(resources, container.state.cgroups)
         update(resources, container.state.cgroups)
         if container.state.unit:
             from runsc_cli.cgroups import hierarchy, systemd

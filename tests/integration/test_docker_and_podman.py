@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pexpect
 import pytest
 from containers import requires
-from engines import DOCKER_PROGRAMS, PODMAN_PROGRAMS, Engine
+from engines import DOCKER_PROGRAMS, PODMAN_PROGRAMS, SYSTEMD, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -128,6 +129,24 @@ def test_pause_and_unpause(engine: Engine, name: str) -> None:
     assert engine("exec", name, "echo", "alive").out == "alive\n"
     engine("pause", name, check=True)
     engine("rm", "--force", name, check=True)
+
+
+@pytest.mark.skipif(not SYSTEMD, reason="systemd and cgroup version 2 alone: make test-vm")
+def test_systemd_makes_the_cgroup(engine: Engine, name: str) -> None:
+    engine.start(name, "sleep", "1000", options=("--memory", "64m", "--cpus", "0.5", "--pids-limit", "50"))
+    id = json.loads(engine("inspect", name, check=True).out)[0]["Id"]
+    leaf = Path("/sys/fs/cgroup" + Path(f"/proc/{engine.state(name)['Pid']}/cgroup").read_text().strip().removeprefix("0::"))
+    assert leaf.name.endswith(f"-{id}.scope"), leaf
+    assert [(leaf / file).read_text() for file in ("memory.max", "cpu.max", "pids.max")] == [f"{64 << 20}\n", "50000 100000\n", "50\n"]
+    engine("update", "--memory", "48m", "--memory-swap", "96m", name, check=True)
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    assert [(leaf / file).read_text() for file in ("memory.max", "memory.swap.max")] == [f"{48 << 20}\n"] * 2
+    engine("pause", name, check=True)
+    assert "frozen 1" in (leaf / "cgroup.events").read_text()
+    engine("unpause", name, check=True)
+    engine("rm", "--force", name, check=True)
+    listed = subprocess.run(["systemctl", "list-units", "--plain", "--no-legend", f"*{id[:32]}*"], capture_output=True, text=True, check=True)
+    assert (leaf.exists(), [line for line in listed.stdout.splitlines() if "pysc" in line or leaf.name in line]) == (False, [])
 
 
 def test_a_restart_policy(engine: Engine, name: str) -> None:

@@ -9,6 +9,7 @@ mirror=http://deb.debian.org/debian
 kernel=linux-image-6.12-cloud-amd64
 packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,udev,kmod,iproute2,python3,uidmap,procps,busybox-static,util-linux
 packages=$packages,apparmor,containerd,runc,criu,sudo,python3-yaml
+engines="docker.io podman containernetworking-plugins iptables gcc libc6-dev" # a compiler for the root of a pod
 
 say() { echo "image: $*" >&2; }
 
@@ -34,6 +35,13 @@ trap 'rm -rf "$work"' EXIT
 say "packages of $suite (a few minutes, once)"
 root=$work/rootfs
 debootstrap --variant=minbase --include="$packages" $suite "$root" $mirror >"$dir/debootstrap.log" 2>&1 || { tail "$dir/debootstrap.log" >&2; exit 1; }
+
+say 'engines' # whose dependencies have alternatives, which debootstrap does not choose from
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+apt-config dump | grep -i '^acquire::.*proxy' >"$root/etc/apt/apt.conf.d/host" || true
+# shellcheck disable=SC2086
+chroot "$root" apt-get install -qq -y --no-install-recommends $engines >"$dir/engines.log" 2>&1 || { tail "$dir/engines.log" >&2; exit 1; }
+rm -f "$root/etc/resolv.conf" "$root/etc/apt/apt.conf.d/host"
 
 say 'kernel'
 [ -n "$(apt-cache show $kernel 2>/dev/null)" ] || apt-get update -qq
@@ -70,7 +78,8 @@ chmod +x "$initrd/init"
 (cd "$initrd" && find . | cpio -o -H newc --quiet | gzip -1) >"$dir/initrd"
 
 say 'disk'
-for unit in serial-getty@ttyS0.service getty@tty1.service containerd.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer \
+for unit in serial-getty@ttyS0.service getty@tty1.service containerd.service docker.service docker.socket podman.socket podman-restart.service \
+    podman-auto-update.timer apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer \
     dpkg-db-backup.timer e2scrub_reap.service systemd-timesyncd.service systemd-networkd-wait-online.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
