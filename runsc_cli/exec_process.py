@@ -112,12 +112,13 @@ def _id(text: str, option: str) -> int:
 
 
 def _with_capabilities(base: Capabilities | None, names: list[str]) -> Capabilities:
+    """As runc adds them: not to what is inherited, or programs whose files have inheritable capabilities would get them (CVE-2022-29162)."""
     base = base or Capabilities()
     added = tuple(name if name.startswith("CAP_") else f"CAP_{name}" for name in names)
     return Capabilities(
         bounding=(*base.bounding, *added),
         effective=(*base.effective, *added),
         permitted=(*base.permitted, *added),
-        inheritable=(*base.inheritable, *added),
+        inheritable=base.inheritable,
         ambient=base.ambient,
     )

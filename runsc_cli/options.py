@@ -267,7 +267,7 @@ VERBS = (
             Option("format", STRING, "form of the list", short="f", default="table",
                    choices=("table", "json"), refusal="invalid format option"),
         ), least=1, most=None, command=True,
-        examples=("pysc ps web", "pysc ps web -o pid,rss,args", "pysc ps --format json web")),
+        examples=("pysc ps web", "pysc ps web -e -o pid,rss,args", "pysc ps --format json web")),
     Verb("pause", "stop all processes of a container until it is resumed", "ID", least=1, most=1,
         examples=("pysc pause web",)),
     Verb("resume", "let the processes of a paused container go on", "ID", least=1, most=1,

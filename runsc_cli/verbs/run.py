@@ -29,9 +29,9 @@ def run(options: Options, args: list[str], context: Context) -> int:
                 from runsc_cli.console import send_pidfd
 
                 send_pidfd(options["pidfd_socket"], creation.init, "standard")
+            start(container)
             if options["pid_file"]:
                 pid_file.write(options["pid_file"], creation.init)
-            start(container)
         except BaseException:
             creation.abort()
             raise

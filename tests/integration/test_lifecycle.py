@@ -7,9 +7,13 @@ import os
 import select
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from containers import Bundles, Pysc, both_platforms, requires, sandboxed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.integration,
@@ -148,3 +152,26 @@ def test_where_nobody_waits_the_sentry_says_it(pysc: Pysc, bundle: Bundles, tmp_
     wait_for(pysc, "sentry")
     assert "mediated open" in (tmp_path / "log").read_text()
     pysc("delete", pysc.id, check=True)
+
+
+@pytest.mark.parametrize("verb", ["create", "run", "exec"])
+def test_the_pid_file_is_written_last(pysc: Pysc, bundle: Bundles, tmp_path: Path, verb: str) -> None:
+    """Whoever finds it finds all of the container; where something fails before, there is none, and where it fails itself, no container."""
+    pid_file = tmp_path / "pid"
+    after = ["sleep", "1000"] if verb == "exec" else []
+    made = bundle(["sleep", "1000"], hooks={"poststart": [{"path": "/bin/false"}]} if verb == "run" else {})
+    if verb == "exec":
+        create(pysc, made, "run", "--detach")
+        how = ["--detach"]
+    else:
+        how = ["--bundle", str(made), *(["--detach"] if verb == "run" else [])]
+    failing = [] if verb == "run" else ["--pidfd-socket", tmp_path / "nobody"]
+    for options in (["--pid-file", pid_file, *failing], ["--pid-file", tmp_path / "missing/pid"]):
+        if verb == "run" and options[1] != pid_file:
+            made.config.pop("hooks")
+            made.write()
+        done = pysc(verb, *how, *options, pysc.id, *after)
+        assert done.code == (255 if verb == "exec" else 1), done
+        assert not pid_file.exists()
+        assert pysc.containers() == ([pysc.id] if verb == "exec" else []), done
+    pysc("delete", "--force", pysc.id, check=True)

@@ -172,6 +172,16 @@ def test_the_five_sets_of_capabilities(pysc: Pysc, bundle: Bundles, uid: int) ->
     pysc("delete", "--force", pysc.id, check=True)
 
 
+def test_exec_adds_capabilities_but_not_to_the_inherited_ones(pysc: Pysc, bundle: Bundles) -> None:
+    detached(pysc, bundle(["sleep", "1000"], process={"capabilities": CAPABILITIES, "noNewPrivileges": False}))
+    shown = pysc("exec", "--cap", "CAP_SYS_CHROOT", "--cap", "NET_ADMIN", pysc.id, "grep", "^Cap", "/proc/self/status").out.split()
+    found = {name: int(mask, 16) for name, mask in zip(shown[::2], shown[1::2], strict=True)}
+    added, before = 1 << 18 | 1 << 12, 1 << 0 | 1 << 5
+    assert (found["CapInh:"], found["CapAmb:"]) == (before, 1 << 5)
+    assert found["CapEff:"] & added == found["CapBnd:"] & added == added
+    pysc("delete", "--force", pysc.id, check=True)
+
+
 def test_capabilities_that_nobody_has_are_warned_of(pysc: Pysc, bundle: Bundles) -> None:
     sets = {key: ["CAP_CHOWN", "CAP_LUCK"] for key in ("bounding", "effective", "permitted")}
     done = pysc("run", "-b", bundle(["grep", "CapEff", "/proc/self/status"], process={"capabilities": sets}), pysc.id)
