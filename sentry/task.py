@@ -2,13 +2,15 @@
 
 The kernel keeps the books (docs/design.md, rule 1): nothing here is a copy of a task's state that outlives the call, but
 for credentials, whose cache is explained in `sentry/creds.py`. The caller is stopped in its system call while a
-handler runs, so its own registers, descriptors and working directory do not change, but its memory may: other threads
-and processes share it. Read it once, decide and act on the copy.
+handler runs, so its own registers do not change, but its memory, descriptors and working directory may: other threads
+and processes share them. Read memory once, decide and act on the copy; of a descriptor or directory, on the one that was taken.
 """
 
 from __future__ import annotations
 
 import errno
+import os
+from fcntl import F_GETFL, fcntl
 from struct import pack
 
 from sentry.abi import O_DIRECTORY, O_PATH, PATH_MAX
@@ -16,7 +18,7 @@ from sentry.platform._native import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any, Protocol
 
     from sentry.creds import Credentials, Ids
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
         def held(self, task: Task) -> None: ...
 
         def resumed(self, listener: int, ident: int, result: int) -> None: ...
+
+
+_LOWEST = 64
+"""Descriptors that are looked at: stdio, those of `--preserve-fds`, and where a shell puts copies of them."""
 
 
 class Fd:
@@ -213,6 +219,22 @@ class Task:
         if copy < 0:
             raise OSError(-copy, "fd")
         return copy
+
+    def same(self, fd: int, also: int = -1) -> Iterator[int]:
+        """Duplicates of the caller's descriptors, of number `also` and the lowest ones, by which it has the same object as `fd` open.
+
+        Each is the open file description that the caller has there (none of O_PATH, which is no access), and is whoever asked's to close.
+        """
+        wanted = os.fstat(fd)
+        for number in (also, *range(_LOWEST)):
+            try:
+                copy = self.get_fd(number)
+            except OSError:
+                continue
+            if os.path.samestat(os.fstat(copy), wanted) and not fcntl(copy, F_GETFL) & O_PATH:
+                yield copy
+            else:
+                os.close(copy)
 
     def path_fd(self, fd: int) -> int:
         """O_PATH descriptor of what the caller's descriptor `fd` denotes; the handler closes it. Raises EBADF."""

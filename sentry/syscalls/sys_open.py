@@ -67,8 +67,6 @@ _TERMINAL_FLAGS = O_ACCMODE | O_NONBLOCK | O_CLOEXEC
 _DEV_TTY = os.makedev(5, 0)
 _PTS_MAJORS = range(136, 144)
 _HOW_SIZE = 24
-_HELD = 64
-"""Descriptors that are looked at: stdio, those of `--preserve-fds`, and where a shell puts copies of them."""
 OVERFLOW_UID = 65534
 """Whose files are that belong to no id of the user namespace: proc_sys_kernel(5), overflowuid."""
 
@@ -242,23 +240,22 @@ def _held_already(task: Task, dirfd: int, path: bytes, flags: int) -> Fd | None:
     if flags & O_CREAT and flags & os.O_EXCL:
         return None
     try:
-        os.close(lookup(task, dirfd, path, follow=not flags & O_NOFOLLOW))
+        found = lookup(task, dirfd, path, follow=not flags & O_NOFOLLOW)
     except OSError:
         return None
-    if task.opened.uid != OVERFLOW_UID:
-        return None
-    if not S_IFMT(task.opened.mode):  # of fs/anon_inodes.c, an eventfd say: what has no name is not opened again, by whomever
-        raise OSError(errno.ENXIO, "no file")
-    wanted = task.opened.dev, task.opened.ino
-    for number in range(_HELD):
-        try:
-            held = task.get_fd(number)
-        except OSError:
-            continue
-        lib.fd_info(held, task.opened)
-        if (task.opened.dev, task.opened.ino) == wanted and _serves(fcntl(held, F_GETFL), flags, S_IFMT(task.opened.mode)):
-            return Fd(held, bool(flags & O_CLOEXEC))
-        os.close(held)
+    try:
+        if task.opened.uid != OVERFLOW_UID:
+            return None
+        kind = S_IFMT(task.opened.mode)
+        if not kind:  # of fs/anon_inodes.c, an eventfd say: what has no name is not opened again, by whomever
+            raise OSError(errno.ENXIO, "no file")
+        for held in task.same(found):
+            if _serves(fcntl(held, F_GETFL), flags, kind):
+                lib.fd_info(held, task.opened)
+                return Fd(held, bool(flags & O_CLOEXEC))
+            os.close(held)
+    finally:
+        os.close(found)
     return None
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+from fcntl import F_GETFL, fcntl
 from stat import S_IFDIR, S_IFMT, S_IFREG, S_ISDIR, S_ISFIFO, S_ISLNK
 
 from sentry.abi import (
@@ -52,7 +53,7 @@ _ST_NOSYMFOLLOW = 0x2000
 class _Walk:
     """One walk. Owns `here`, the directory reached so far, and `found`, the object of the last component, if it exists."""
 
-    __slots__ = ("_creating", "_held", "_opened", "_root", "_root_id", "_root_met", "found", "here", "last", "links", "resolve", "task")
+    __slots__ = ("_creating", "_given", "_opened", "_root", "_root_id", "_root_met", "found", "here", "last", "links", "resolve", "task")
 
     def __init__(self, task: Task, directory: int, resolve: int, creating: bool = False) -> None:
         """`creating`: the open has O_CREAT, for which a trailing slash is an error."""
@@ -62,8 +63,8 @@ class _Walk:
         self.last = b"."
         self.found = -1
         self._creating = creating
-        self._held = 0o700
-        """The access that the way to `found` gives to it at most, as the owner's bits of a mode."""
+        self._given = -1
+        """The number behind the magic link that has led to `found`, a file that was given from outside; -1: it is none."""
         self._opened = ffi.new("struct opened *")
         self._root = os.dup(directory) if resolve & _SCOPED else task.root()
         self.here = os.dup(directory)
@@ -195,8 +196,8 @@ class _Walk:
             raise OSError(errno.ELOOP, "walk")
         if on_proc:
             if proc.is_magic(self.task, link):
-                held = self._opened.mode
-                self._jump(proc.follow_magic(self.task, self.here, link, name), not final or bool(todo), held)
+                target = proc.follow_magic(self.task, self.here, link, name)
+                self._jump(target, not final or bool(todo), int(name) if name.isdigit() else 0)
                 return
             text = proc.link_target(self.task, link)
         else:
@@ -211,10 +212,10 @@ class _Walk:
             self._enter(root)
         todo.extend(_components(text))
 
-    def _jump(self, target: int, directory: bool, held: int) -> None:
+    def _jump(self, target: int, directory: bool, number: int) -> None:
         """nd_jump_link(): to the object `target` of a magic link, which is consumed; whether it has to be a `directory`.
 
-        `held`: the link's mode, which says how the descriptor behind it is open: fs/proc/fd.c:tid_fd_update_inode().
+        `number`: of the descriptor that it is the link of, if it is.
         """
         if self.resolve & RESOLVE_NO_MAGICLINKS:
             os.close(target)
@@ -227,7 +228,7 @@ class _Walk:
         if not directory:
             self.found = target
             if self._is_given(target):
-                self._held = held
+                self._given = number
         elif S_ISDIR(self._opened.mode):
             self._enter(target)
         else:
@@ -243,13 +244,20 @@ class _Walk:
 
     def check_held(self, flags: int) -> None:
         """Raise EACCES where open(2) with `flags` asks for more than the caller has: of a file of the host's that it was given open, its
-        user id may be the owner, and by name it could open that for writing which it was given for reading, or the other end of a pipe."""
-        if flags & O_PATH:
+        user id may be the owner, and by name it could open that for writing which it was given for reading, or the other end of a pipe.
+
+        What the caller's descriptors say is asked, and not the link: that may have been another file's when it was looked at.
+        """
+        if flags & O_PATH or self._given < 0:
             return
         access = flags & O_ACCMODE
-        wanted = (0 if access == os.O_WRONLY else 0o400) | (0o200 if access or flags & O_TRUNC else 0)
-        if wanted & ~self._held:
-            raise OSError(errno.EACCES, "given from outside")
+        reads, writes = access != os.O_WRONLY, access or flags & O_TRUNC
+        for held in self.task.same(self.found, self._given):
+            mode = fcntl(held, F_GETFL) & O_ACCMODE
+            os.close(held)
+            if not (reads and mode == os.O_WRONLY) and not (writes and mode == os.O_RDONLY):
+                return
+        raise OSError(errno.EACCES, "given from outside")
 
 
 def _components(path: bytes) -> list[bytes]:

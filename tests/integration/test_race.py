@@ -248,13 +248,28 @@ def test_the_attacks_succeed_where_a_name_is_looked_at_twice(program: Path, plac
     assert not left
 
 
-def test_an_open_that_waits_for_a_lease_is_of_what_was_judged(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
-    """What the lease is on and what the name leads to a moment later are two files: of the second one no more is given than alone."""
+def in_memory(bundle: Bundles, tmp_path: Path, name: str) -> object:
+    """A bundle whose program is that of NAME.c, and which has a tmpfs on /mnt."""
     root = tmp_path / "rootfs"
     root.mkdir()
-    source = Path(__file__).with_name("lease.c")
-    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-static", "-pthread", "-o", root / "lease", source], check=True)
+    source = Path(__file__).with_name(f"{name}.c")
+    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-static", "-pthread", "-o", root / name, source], check=True)
     mounts = [*default_spec(False, [], 0, 0)["mounts"], {"destination": "/mnt", "type": "tmpfs", "source": "tmpfs"}]
-    made = bundle(["/lease"], root={"path": str(root), "readonly": False}, mounts=mounts)
-    done = pysc("run", "-b", made, pysc.id, check=True)
+    return bundle([f"/{name}"], root={"path": str(root), "readonly": False}, mounts=mounts)
+
+
+def test_an_open_that_waits_for_a_lease_is_of_what_was_judged(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    """What the lease is on and what the name leads to a moment later are two files: of the second one no more is given than alone."""
+    done = pysc("run", "-b", in_memory(bundle, tmp_path, "lease"), pysc.id, check=True)
     assert done.out == "own generated -\n", done
+
+
+def test_a_descriptor_that_changes_while_its_name_is_opened(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    """A file of the host's that was given for reading is not written to, though the number was that of another file a moment ago."""
+    given = tmp_path / "given"
+    given.touch()
+    given.chmod(0o666)
+    command = pysc.argv("run", "-b", in_memory(bundle, tmp_path, "held"), pysc.id)
+    with given.open() as stdin:
+        done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "own refused -\n", done
