@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runsc_cli import pid_file
-from runsc_cli.container import create, hand_over_console, start
+from runsc_cli.container import create, hand_over_console, let_go
 from runsc_cli.teardown import destroy
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
                 send_pidfd(options["pidfd_socket"], creation.init, "standard")
             if options["pid_file"]:
                 pid_file.write(options["pid_file"], creation.init)
-            start(container)
+            let_go(container)
         except BaseException:
             creation.abort()
             raise
