@@ -79,7 +79,7 @@ def dockers_containerd(tmp_path_factory: pytest.TempPathFactory, busybox_rootfs:
 @pytest.fixture(scope="module")
 def dockerd(dockers_containerd: Containerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     """Without packet filter and bridge, which a kernel need not have."""
-    options = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false")
+    options = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false", "--default-runtime=pysc")
     daemon = Docker(dockers_containerd, tmp_path_factory.mktemp("d"), *options)
     yield daemon
     daemon.stop()

@@ -218,11 +218,13 @@ def test_copy_in(docker: Docker, name: str, tmp_path: Path) -> None:
 
 
 def test_build(docker: Docker, name: str, tmp_path: Path) -> None:
-    """The steps of a build have the daemon's default runtime; its result runs on ours."""
-    (tmp_path / "Dockerfile").write_text("FROM busybox:latest\nCOPY file /file\nENV A=b\nCMD cat /file; echo $A\n")
+    """Its steps have the daemon's default runtime, which is ours, and so has what runs of its result."""
+    steps = "RUN grep Seccomp_filters /proc/self/status > /made; cat /proc/1/uid_map >> /made"
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox:latest\nCOPY file /file\nENV A=b\n{steps}\nCMD cat /file /made; echo $A\n")
     (tmp_path / "file").write_text("copied\n")
-    docker("build", "--tag", f"{name}:latest", tmp_path, check=True)
-    assert docker("run", "--rm", "--network", "none", f"{name}:latest").out == "copied\nb\n"
+    docker("build", "--network", "none", "--tag", f"{name}:latest", tmp_path, check=True)
+    shown = docker("run", "--rm", "--network", "none", f"{name}:latest").out
+    assert re.fullmatch(r"copied\nSeccomp_filters:\t2\n +0 +[1-9]\d+ +65536\nb\n", shown), shown
     docker("rmi", f"{name}:latest", check=True)
 
 
