@@ -14,13 +14,13 @@ help:
 	@echo 'make demo            set up, then run a container and a sandboxed command, and show what the sentry did'
 	@echo 'make test            set up, then run all tests'
 	@echo 'make test-workloads  the workload tests in full size, in every sandbox: half an hour'
-	@echo 'make workload-table  the same, with times beside native ones, into docs/workloads.md'
+	@echo 'make workload-table  the same, with times beside native ones, into docs/compatibility.md'
 	@echo "make test-python     CPython's whole test suite, in both profiles: two hours"
 	@echo 'make test-kill       SIGKILL at every step of every verb, to each process: an hour'
 	@echo 'make test-vm         cgroup version 2, the systemd driver (of a user too, and of engines), AppArmor: in a virtual machine, by qemu; a quarter of an hour'
 	@echo 'make test-containerd the tests of containerd and CRI with a newer containerd, built as a Go module: CONTAINERD=2.2.9'
 	@echo 'make syscall-tests   every case of the system call suite, in both profiles: some minutes'
-	@echo 'make compatibility   the same beside runc and runsc, into docs/compatibility.md'
+	@echo 'make compatibility   the same beside runc and runsc, into docs/compatibility.md and, with notes, docs/compatibility.html'
 	@echo 'make lint            lint, types, layers'
 	@echo 'make bench           pysc beside native, runc, crun and runsc: table, JSON and plot in benchmarks/results'
 	@echo 'make bench-quick     the same with few repetitions'
@@ -68,8 +68,10 @@ syscall-tests: $(VENV)/.installed
 # What fails under other runtimes is not ours to judge: the report is written whatever they do.
 compatibility: $(VENV)/.installed-bench
 	@mkdir -p build
+	@rm -f build/compatibility.md
 	-$(VENV)/bin/pysc syscall-tests --profile standard --profile strict --platform notify --platform ptrace --platform namespace --platform runc \
-		--platform 'runsc --network=none --ignore-cgroups' --markdown docs/compatibility.md --html build/compatibility.html $(ARGS)
+		--platform 'runsc --network=none --ignore-cgroups' --markdown build/compatibility.md --html docs/compatibility.html $(ARGS)
+	$(VENV)/bin/python scripts/workload_table.py --syscalls build/compatibility.md
 
 lint: $(VENV)/.installed-lint
 	$(VENV)/bin/ruff check

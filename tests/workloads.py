@@ -48,7 +48,7 @@ ENVIRONMENT = {
 }
 
 # Docker's default set
-_CAPABILITIES = [
+CAPABILITIES = [
     f"CAP_{name}"
     for name in "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE SYS_CHROOT SETFCAP MKNOD AUDIT_WRITE".split()
 ]
@@ -77,7 +77,7 @@ def debian_config(root: Path, argv: list[str], env: dict[str, str], work: Path, 
     process = {
         "env": [f"{name}={value}" for name, value in env.items()],
         "cwd": "/work",
-        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
         "rlimits": [],
     }
     config = merge(config, {"root": {"path": str(root), "readonly": True}, "process": process})
@@ -205,9 +205,10 @@ class Workload:
 class NativeRuns:
     """What each workload does without a sandbox: run once, however many sandboxes are compared with it."""
 
-    def __init__(self, directory: Path, results: Path | None = None) -> None:
+    def __init__(self, directory: Path, results: Path | None = None, size: str = "short") -> None:
         self._directory = directory
         self._results = results
+        self._size = size
         self._done: dict[str, tuple[Done, dict[str, str]]] = {}
         self._seconds: dict[str, float] = {}
 
@@ -225,9 +226,9 @@ class NativeRuns:
         if self._results is None:
             return
         test = os.environ["PYTEST_CURRENT_TEST"].partition("[")[0]
-        line = {"test": test, "workload": workload.name, "sandbox": str(sandbox), "native": self._seconds[workload.name]}
+        line = {"test": test, "workload": workload.name, "size": self._size, "sandbox": str(sandbox)}
         with self._results.open("a") as file:
-            file.write(json.dumps({**line, "seconds": seconds, "same": same}) + "\n")
+            file.write(json.dumps({**line, "native": self._seconds[workload.name], "seconds": seconds, "same": same}) + "\n")
 
 
 def same_as_native(

@@ -45,10 +45,14 @@ def long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
 
 
+def _native_runs(directory: Path, request: pytest.FixtureRequest) -> NativeRuns:
+    return NativeRuns(directory, request.config.getoption("--results"), "full" if request.config.getoption("--long") else "short")
+
+
 @pytest.fixture(scope="session")
 def native_runs(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> NativeRuns:
     """Runs workloads without a sandbox, each once."""
-    return NativeRuns(tmp_path_factory.mktemp("native"), request.config.getoption("--results"))
+    return _native_runs(tmp_path_factory.mktemp("native"), request)
 
 
 @pytest.fixture(params=[f"{kind}-{profile}" for kind in KINDS for profile in PROFILES])
@@ -119,4 +123,4 @@ def public() -> Iterator[Path]:
 def public_native_runs(request: pytest.FixtureRequest) -> Iterator[NativeRuns]:
     """`native_runs` in a directory that every user may enter."""
     with public_directory() as directory:
-        yield NativeRuns(directory, request.config.getoption("--results"))
+        yield _native_runs(directory, request)

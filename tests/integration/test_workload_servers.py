@@ -173,14 +173,15 @@ ls files/stored files/stored/deep
 """
 
 
+@pytest.mark.short
 @requires("/usr/sbin/nginx", "unshare", "ip", "ps")
-def test_nginx_serves_while_it_is_changed(long_sandbox: Sandbox, public_native_runs: NativeRuns, public: Path, long: bool) -> None:
+def test_nginx_serves_while_it_is_changed(sandbox: Sandbox, public_native_runs: NativeRuns, public: Path, long: bool) -> None:
     files = {"template": NGINX_CONF, "client.py": CLIENT}
     env = {"REQUESTS": "1000" if long else "50"}
     workload = Workload("nginx", ["sh", "-c", NGINX], files, env, timeout=200 if long else 60, outside=OUTSIDE)
     assert public_native_runs(workload)[0].code == 0, public_native_runs(workload)[0]
     denied = ("syscall getsockopt", f"open {public}/work/files/closed")  # TCP_FASTOPEN, which nginx only asks for
-    same_as_native(workload, long_sandbox, public_native_runs, public, files=False, denied=denied)
+    same_as_native(workload, sandbox, public_native_runs, public, files=False, denied=denied)
 
 
 CACHE_CLIENT = r"""
@@ -251,8 +252,9 @@ wait $server || echo "memcached: $?"
 """
 
 
+@pytest.mark.short
 @requires("memcached")
-def test_memcached_over_a_unix_socket(long_sandbox: Sandbox, public_native_runs: NativeRuns, public: Path, long: bool) -> None:
+def test_memcached_over_a_unix_socket(sandbox: Sandbox, public_native_runs: NativeRuns, public: Path, long: bool) -> None:
     workload = Workload("memcached", as_a_user(MEMCACHED), {"client.py": CACHE_CLIENT}, {"ROUNDS": "1500" if long else "50"})
     assert public_native_runs(workload)[0].code == 0, public_native_runs(workload)[0]
-    same_as_native(workload, long_sandbox, public_native_runs, public, files=False)
+    same_as_native(workload, sandbox, public_native_runs, public, files=False)

@@ -1,9 +1,8 @@
-"""Workload: su and sudo, which change who somebody is where config.json has noNewPrivileges false; and an init that starts a service."""
+"""Workload: su and sudo, which change who somebody is where config.json has noNewPrivileges false."""
 
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,40 +77,3 @@ def test_no_new_privileges_hold_for_them(pysc: Pysc, debian_root: Path, tmp_path
     assert done.out.splitlines()[:2] == ["0", "nobody"], done
     assert "root" not in done.out.split(), done
     assert "no new privileges" in done.err, done
-
-
-INITTAB = "id:2:initdefault:\nsi::sysinit:/etc/rc boot\nl2:2:wait:/etc/rc 2\n"
-RC = """#!/bin/sh
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
-exec >> /work/log 2>&1
-echo level $1
-[ $1 = 2 ] || exit
-start-stop-daemon --start --background --make-pidfile --pidfile /run/slept --exec /usr/bin/sleep -- 1000 && echo started
-until [ -s /run/slept ]; do :; done
-start-stop-daemon --status --pidfile /run/slept && echo runs
-ps -o comm= -p 1
-until [ $(ps -o ppid= -p $(cat /run/slept)) = 1 ]; do :; done
-start-stop-daemon --stop --quiet --pidfile /run/slept --retry 5 && echo stopped
-mkfifo /run/end
-read line < /run/end
-"""
-
-
-@requires("start-stop-daemon", "ps")
-@pytest.mark.skipif(not os.path.exists("/usr/share/doc/sysvinit-core"), reason="not installed: init of System V (Debian: sysvinit-core)")
-@pytest.mark.parametrize("profile", PROFILES)
-def test_init_of_system_v_starts_a_service(pysc: Pysc, debian_root: Path, profile: str, tmp_path: Path) -> None:
-    bundle, work, etc = tmp_path / "bundle", tmp_path / "work", _etc(tmp_path / "etc")
-    bundle.mkdir()
-    work.mkdir()
-    (etc / "inittab").write_text(INITTAB)
-    (etc / "rc").write_text(RC)
-    (etc / "rc").chmod(0o755)
-    config = debian_config(debian_root, ["/sbin/init"], ENVIRONMENT, work)
-    next(mount for mount in config["mounts"] if mount["destination"] == "/etc")["source"] = str(etc)
-    (bundle / "config.json").write_text(json.dumps(config))
-    assert pysc("--profile", profile, "run", "--detach", "--bundle", bundle, pysc.id).code == 0
-    opened = pysc("exec", pysc.id, "sh", "-c", "until [ -p /run/end ]; do :; done; echo > /run/end")
-    assert opened.code == 0, opened
-    assert (work / "log").read_text().split("\n") == ["level boot", "level 2", "started", "runs", "init", "stopped", ""]
-    assert pysc("delete", "--force", pysc.id).code == 0
