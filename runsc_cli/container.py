@@ -318,7 +318,7 @@ def _namespace(pid: int, kind: str) -> int:
 
 
 def start(container: Container) -> None:
-    """Let a created container's process go: one byte through its FIFO; with the hooks of that moment. Raises the BadState errors."""
+    """The verb `start`: let a created container's process go. Raises the BadState errors."""
     status = container.status()
     if status == STOPPED:
         raise HasStopped
@@ -326,6 +326,11 @@ def start(container: Container) -> None:
         raise AlreadyRunning
     if status != CREATED:
         raise PyscError(f"cannot start a container in the {status} state")
+    let_go(container)
+
+
+def let_go(container: Container) -> None:
+    """One byte through the FIFO of a container that is known to be created; with the hooks of that moment. Raises HasStopped."""
     later = None
     if os.path.exists(container.path(HOOKS_FILE)):
         from runsc_cli import hooks

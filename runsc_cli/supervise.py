@@ -18,7 +18,6 @@ import os
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 from time import monotonic
 
-from runsc_cli.console import RawMode, copy_window_size
 from sentry.platform.signals import (  # fmt: skip
     SIG_DFL,
     SIG_IGN,
@@ -51,6 +50,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any, Self
+
+    from runsc_cli.console import RawMode
 
 _KEPT = frozenset((
     SIGKILL, SIGSTOP,  # cannot be caught
@@ -206,6 +207,8 @@ def supervise(pid: int, master: int | None = None, signals: Signals | None = Non
             return supervise(pid, master, signals)
     if master is None:
         return _loop(pid, None, signals, None)
+    from runsc_cli.console import RawMode, copy_window_size  # not where there is no terminal: a library to load
+
     try:
         with RawMode(0) as terminal:
             copy_window_size(master)
@@ -264,6 +267,8 @@ def _pass_on(numbers: bytes, pid: int, relay: Relay | None, terminal: RawMode | 
             if number == SIGCONT:
                 terminal.apply()
             if number in (SIGWINCH, SIGCONT):
+                from runsc_cli.console import copy_window_size
+
                 copy_window_size(relay.master)
                 continue
         try:

@@ -10,8 +10,7 @@ import os
 import sys
 
 from runsc_cli import do_view
-from runsc_cli.container import create_from
-from runsc_cli.container import start as start_container
+from runsc_cli.container import create_from, let_go
 from runsc_cli.teardown import destroy
 
 TYPE_CHECKING = False
@@ -29,7 +28,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
         creation = create_from(context, f"do-{os.getpid()}", view)
         container = creation.container
         try:
-            start_container(container)
+            let_go(container)
         except BaseException:
             creation.abort()
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runsc_cli import pid_file
-from runsc_cli.container import create, hand_over_console, start
+from runsc_cli.container import create, hand_over_console, let_go
 from runsc_cli.teardown import destroy
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
                 from runsc_cli.console import send_pidfd
 
                 send_pidfd(options["pidfd_socket"], creation.init, "standard")
-            start(container)
+            let_go(container)
             if options["pid_file"]:
                 pid_file.write(options["pid_file"], creation.init)
         except BaseException:
