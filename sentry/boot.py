@@ -164,7 +164,8 @@ class Sentry:
         self._kernel.note_outside(message["outside"])
         if message["record_missing"]:
             self._kernel.missing = set()
-        self._dispatcher = dispatcher(self._kernel, handlers, denied, names, selffd, elsewhere)
+        self._dispatcher = dispatcher(self._kernel, handlers, denied, names, selffd)
+        self._dispatcher.hand_on(elsewhere)
         if message.get("notified"):
             self._dispatcher.start_watching().stages_known = "execve" in message["notified"] and self._files is None
         if faults:

@@ -44,25 +44,18 @@ class Dispatcher:
     """Whether `pysc trace` can look at the calls."""
 
     def __init__(
-        self,
-        kernel: Kernel,
-        handlers: dict[int, Handler],
-        denied: dict[int, int],
-        names: dict[int, str],
-        selffd: int,
-        elsewhere: Iterable[int] = (),
+        self, kernel: Kernel, handlers: dict[int, Handler], denied: dict[int, int], names: dict[int, str], selffd: int
     ) -> None:
         """`handlers` and `denied` (an errno) by system call number; what is in neither gets ENOSYS.
 
-        `selffd` is our /proc/self/fd: each serving thread makes it its working directory; -1: there is none. `elsewhere`: numbers of
-        calls that another process handles.
+        `selffd` is our /proc/self/fd: each serving thread makes it its working directory; -1: there is none.
         """
         self._kernel = kernel
         self._handlers = handlers
         self._denied = denied
         self._names = {UNKNOWN: "unknown", **names}
         self._selffd = selffd
-        self._elsewhere = frozenset(elsewhere)
+        self._elsewhere: frozenset[int] = frozenset()
         self._servings: list[Any] = []
         self.watch: Watch | None = None
         """Made by start_watching()."""
@@ -77,6 +70,10 @@ class Dispatcher:
         for serving in list(self._servings):
             _add_opens(counts, serving)
         return {self.name(number): count for number, count in sorted(counts.items()) if count}
+
+    def hand_on(self, numbers: Iterable[int]) -> None:
+        """Calls of these numbers are another process's to handle: sentry/files.py. To be called before serve()."""
+        self._elsewhere = frozenset(numbers)
 
     def start_watching(self) -> Watch:
         """Be ready to trace calls or to put faults in; changes nothing yet."""
