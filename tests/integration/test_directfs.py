@@ -47,11 +47,11 @@ def held(pid: int) -> list[str]:
     for fd in os.listdir(f"/proc/{pid}/fd"):
         link = f"/proc/{pid}/fd/{fd}"
         try:
-            kind = stat.S_IFMT(os.stat(link).st_mode)
+            kind, name = stat.S_IFMT(os.stat(link).st_mode), os.readlink(link)
         except OSError:  # closed meanwhile
             continue
         if kind in (stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK, stat.S_IFBLK):
-            found.append(os.readlink(link))
+            found.append(name)
     mounts = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
     for task in os.listdir(f"/proc/{pid}/task"):
         for place in ("cwd", "root"):
