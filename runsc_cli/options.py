@@ -169,7 +169,7 @@ GLOBAL = (
     Option("overlay2", STRING, "the same as runsc spells it: none, root:memory, root:dir=PATH", default="", metavar="MOUNT:MEDIUM"),
     Option("systemd-cgroup", FLAG, "let systemd make the cgroup; cgroupsPath is slice:prefix:name"),
     Option("ignore-cgroups", FLAG, "put the container in no cgroup of its own"),
-    Option("directfs", FLAG, "the sentry works on the files of the container directly; runsc's name, and false is refused (docs/design.md)",
+    Option("directfs", FLAG, "the sentry has the container's files; false: a process beside it has them, and the sentry none (docs/design.md)",
            default=True),
     Option("strace", CHOICE, "print the mediated system calls as strace does: on stderr, or in --strace-log; all: also native ones; "
            "or only these", default="", metavar="SYSCALLS"),
@@ -388,8 +388,8 @@ VERBS = (
         ),
         examples=("pysc help-syscalls", "pysc help-syscalls --format csv")),
     Verb("syscall-tests", "run the system call compatibility suite, natively and in containers", "[FAMILY[.CASE]...]", (
-            Option("platform", LIST, "native, notify, ptrace, namespace, or the command line of a runtime like runc; may be repeated", short="p",
-                   metavar="PLATFORM"),
+            Option("platform", LIST, "native, a platform of ours with its options, or the command line of a runtime like runc; may be repeated",
+                   short="p", metavar="PLATFORM"),
             Option("profile", LIST, "standard or strict; may be repeated", metavar="PROFILE", choices=("standard", "strict")),
             Option("json", STRING, "write the results to this file", default="", metavar="FILE"),
             Option("html", STRING, "write the report, one page, to this file", default="", metavar="FILE"),

@@ -72,6 +72,7 @@ class State:
     to make: not known to be ours, so nobody in them is ended, and they are removed if they are empty.
     `notified` are native calls that the sentry is told of nevertheless, for --strace, --inject and --kernel-release.
     `unit` is systemd's scope, where that has made the cgroup. cgroups_beside and unit_beside are the sentry's and the gofer's.
+    `files` is the process that has the container's files in the sentry's place, with --directfs=false.
     `init` is the container's first process, `creator` the command that creates it.
     `overlay`, if there is one, says where the root's changes are: "dir" or "planned", a path (runsc_cli/root_overlay.py), or the gofer's "fd".
     """
@@ -85,6 +86,7 @@ class State:
         "config",
         "created",
         "creator",
+        "files",
         "gofer",
         "id",
         "init",
@@ -126,6 +128,7 @@ class State:
         self.creator: Process | None = None
         self.init: Process | None = None
         self.sentry: Process | None = None
+        self.files: Process | None = None
         self.gofer: Process | None = None
 
     def encode(self) -> str:
@@ -160,7 +163,7 @@ class State:
         return state
 
 
-_PROCESSES = frozenset(("creator", "init", "sentry", "gofer"))
+_PROCESSES = frozenset(("creator", "init", "sentry", "files", "gofer"))
 _NEEDED = frozenset(("id", "phase", "cgroups", "init", "sentry", "gofer"))
 
 

@@ -34,7 +34,7 @@ def destroy(container: Container, warn: Callable[[str], None], *, force: bool = 
             raise StateDamaged(container.path(STATE_FILE), foreign)
         warn(f"{foreign}: it is left alone")
         state.cgroups, state.cgroups_planned = [], []
-    ours = [process for process in (state.sentry, state.gofer) if process is not None]
+    ours = [process for process in (state.sentry, state.files, state.gofer) if process is not None]
     kill(ours)  # first: who waits for a generated file of a sentry that does not answer cannot be killed, fuse(4)
     kill_all(state)
     if state.unit or state.unit_beside:

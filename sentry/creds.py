@@ -39,6 +39,10 @@ from sentry.abi import (
 from sentry.platform._native import ffi, lib
 from sentry.platform.threads import Local
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 OWN_CAPS = 1 << CAP_SETUID | 1 << CAP_SETGID | 1 << CAP_SYS_PTRACE | 1 << CAP_SYS_NICE | 1 << CAP_KILL
 """What an acting thread keeps: to change identity again, to look at callers, to narrow their affinity, to kill them."""
 
@@ -57,6 +61,9 @@ FILE_CAPS = (
 """What the kernel asks for in mediated system calls: taken over from the caller where it has them."""
 
 ALL_CAPS = OWN_CAPS | FILE_CAPS
+
+SOCKET_CAPS = OWN_CAPS | 1 << CAP_NET_BIND_SERVICE
+"""Of a sentry that handles sockets alone: sentry/files.py."""
 
 MAX_ENTRIES = 4096
 
@@ -77,6 +84,20 @@ class Credentials:
         self.groups = groups
         self.cap_eff = cap_eff
         self.umask = umask
+
+    @classmethod
+    def of(cls, facts: Any) -> Credentials:
+        """`facts`: struct creds."""
+        return cls(
+            uid=facts.uid,
+            euid=facts.euid,
+            fsuid=facts.fsuid,
+            gid=facts.gid,
+            fsgid=facts.fsgid,
+            groups=tuple(facts.groups[0 : facts.ngroups]),
+            cap_eff=facts.cap_eff,
+            umask=facts.umask,
+        )
 
     def real(self, cap_eff: int) -> Credentials:
         """With the real ids for files and other capabilities, as access(2) asks."""
@@ -129,28 +150,31 @@ class CredentialCache:
 
     def ids(self, tid: int) -> Ids:
         """The process that thread `tid` belongs to. Raises ESRCH."""
+        facts = self.facts(tid)
+        return Ids(facts.tgid, facts.ns_tgid, facts.ns_tid)
+
+    def signalled(self, tid: int) -> bool:
+        """Whether a signal that thread `tid` does not block is pending for it."""
+        try:
+            facts = self.facts(tid)
+        except OSError:
+            return False
+        return bool(facts.pending & ~facts.blocked)
+
+    def facts(self, tid: int) -> Any:
+        """struct creds of thread `tid`, as the kernel has it now. Raises ESRCH, E2BIG."""
         facts = ffi.new("struct creds *")
         error = lib.read_creds(self._procfd, tid, facts)
         if error:
-            raise OSError(errno.ESRCH if error == -errno.ENOENT else -error, "ids")
-        return Ids(facts.tgid, facts.ns_tgid, facts.ns_tid)
+            raise OSError(errno.ESRCH if error == -errno.ENOENT else -error, "credentials")
+        return facts
 
     def _read(self, tid: int) -> Credentials:
         identity = ffi.new("uint64_t[2]")
-        facts = ffi.new("struct creds *")
-        error = lib.proc_identity(self._procfd, tid, identity) or lib.read_creds(self._procfd, tid, facts)
+        error = lib.proc_identity(self._procfd, tid, identity)
         if error:
             raise OSError(errno.ESRCH if error == -errno.ENOENT else -error, "credentials")
-        found = Credentials(
-            uid=facts.uid,
-            euid=facts.euid,
-            fsuid=facts.fsuid,
-            gid=facts.gid,
-            fsgid=facts.fsgid,
-            groups=tuple(facts.groups[0 : facts.ngroups]),
-            cap_eff=facts.cap_eff,
-            umask=facts.umask,
-        )
+        found = Credentials.of(self.facts(tid))
         if self._exact and (found.euid == 0 or found.cap_eff == 0):
             if len(self._entries) >= MAX_ENTRIES:
                 self._entries.clear()

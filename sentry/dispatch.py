@@ -19,7 +19,7 @@ from sentry.trace import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from sentry.kernel import Kernel
@@ -38,7 +38,7 @@ UNKNOWN = -1
 class Dispatcher:
     """Handlers by number, and the threads that serve the container's listeners."""
 
-    __slots__ = ("_denied", "_handlers", "_kernel", "_names", "_selffd", "_servings", "watch")
+    __slots__ = ("_denied", "_elsewhere", "_handlers", "_kernel", "_names", "_selffd", "_servings", "watch")
 
     traceable = True
     """Whether `pysc trace` can look at the calls."""
@@ -48,13 +48,14 @@ class Dispatcher:
     ) -> None:
         """`handlers` and `denied` (an errno) by system call number; what is in neither gets ENOSYS.
 
-        `selffd` is our /proc/self/fd: each serving thread makes it its working directory.
+        `selffd` is our /proc/self/fd: each serving thread makes it its working directory; -1: there is none.
         """
         self._kernel = kernel
         self._handlers = handlers
         self._denied = denied
         self._names = {UNKNOWN: "unknown", **names}
         self._selffd = selffd
+        self._elsewhere: frozenset[int] = frozenset()
         self._servings: list[Any] = []
         self.watch: Watch | None = None
         """Made by start_watching()."""
@@ -70,17 +71,24 @@ class Dispatcher:
             _add_opens(counts, serving)
         return {self.name(number): count for number, count in sorted(counts.items()) if count}
 
+    def hand_on(self, numbers: Iterable[int]) -> None:
+        """Calls of these numbers are another process's to handle: sentry/files.py. To be called before serve()."""
+        self._elsewhere = frozenset(numbers)
+
     def start_watching(self) -> Watch:
         """Be ready to trace calls or to put faults in; changes nothing yet."""
         if self.watch is None:
             self._kernel.watch = self.watch = Watch(self._kernel, self._handlers, self._denied, self._deny)
         return self.watch
 
-    def serve(self, listener: int, stage: int = 0) -> None:
-        """Serve `listener` on a thread of its own until no task is left behind it. `stage`: who becomes the workload behind it."""
+    def serve(self, listener: int, stage: int = 0, calls: int = -1) -> None:
+        """Serve `listener` on a thread of its own until no task is left behind it. `stage`: who becomes the workload behind it.
+
+        `calls`: the socket by which they are handed to the process that they are for, from the one that receives them (sentry/files.py).
+        """
         if self.watch is not None:
             self.watch.stage(listener, stage)
-        start_new_thread(self._serve, (listener,))
+        start_new_thread(self._serve, (listener, calls))
 
     def attach(self, pid: int) -> None:
         """Where there are no listeners: see sentry/tracer.py. Raises OSError."""
@@ -91,26 +99,32 @@ class Dispatcher:
         error = lib.own_fs_struct()
         if error:
             raise OSError(-error, "unshare(CLONE_FS)")
-        os.fchdir(self._selffd)
+        if self._selffd >= 0:
+            os.fchdir(self._selffd)
 
-    def _serve(self, listener: int) -> None:
+    def _serve(self, listener: int, calls: int) -> None:
         try:
-            self._serve_to_the_end(listener)
+            self._serve_to_the_end(listener, calls)
         except BaseException as error:
             # Nobody would answer the tasks behind this listener any more: the sentry ends, and with it the container.
             self._kernel.say("a listener's thread has failed: %r%s", error, where(error))
             os._exit(1)
 
-    def _serve_to_the_end(self, listener: int) -> None:
+    def _serve_to_the_end(self, listener: int, calls: int) -> None:
         self.enter_thread()
         if lib.notif_sync_wakeup(listener) < 0:
             self._kernel.say("this kernel has no synchronous wake-up (Linux 6.6): each mediated call costs 40 us more")
         serving = ffi.new("struct serving *")
+        serving.calls, serving.files = (-1, calls) if self._elsewhere else (calls, -1)
+        for number in self._elsewhere:
+            serving.elsewhere[number // 8] |= 1 << number % 8
         self._servings.append(serving)
         try:
             self._loop(listener, serving)
         finally:
             os.close(listener)
+            if calls >= 0:
+                os.close(calls)
             self._servings.remove(serving)
             _add_opens(self._kernel.counts, serving)
 

@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sentry.platform.own_filter import Calls
 
-_NOTIFICATION = {
-    "SECCOMP_IOCTL_NOTIF_RECV": 0xC0502100,
+_RECEIVING = {"SECCOMP_IOCTL_NOTIF_RECV": 0xC0502100}
+_ANSWERING = {
     "SECCOMP_IOCTL_NOTIF_SEND": 0xC0182101,
     "SECCOMP_IOCTL_NOTIF_ID_VALID": 0x40082102,
     "SECCOMP_IOCTL_NOTIF_ADDFD": 0x40182103,
@@ -27,10 +27,9 @@ _RARE_REQUESTS = {
     "TCGETS": 0x5401,  # Python asks it of each file that it opens: sources, to show an error
 }
 
-CALLS: Calls = {
+_CALLERS: Calls = {
     **PROCESS,
     **THREADS,
-    "ioctl": AnyOf(In(1, _NOTIFICATION), In(1, _RARE_REQUESTS)),
     "fcntl": In(1, {"F_SETFD": 2, "F_GETFL": 3, "F_SETFL": 4, "F_DUPFD_CLOEXEC": 1030, "F_ADD_SEALS": 1033}),
     # the caller: its memory, descriptors, CPU; its end, by a bug of ours, the gofer's death or RLIMIT_FSIZE
     "process_vm_readv": None,
@@ -52,6 +51,10 @@ CALLS: Calls = {
     "setfsgid": None,
     "umask": None,
     "unshare": Equal(0, 0x200, width=64),  # CLONE_FS
+}
+"""To act for callers, whatever they ask for."""
+
+_FILES: Calls = {
     "fchdir": None,
     # names: sys_open, sentry/vfs
     "openat2": None,
@@ -89,6 +92,8 @@ CALLS: Calls = {
     "faccessat2": None,
     "name_to_handle_at": None,
     "inotify_add_watch": None,
+}
+_SOCKETS: Calls = {
     # sys_socket, and the control socket
     "bind": None,
     "connect": None,
@@ -97,8 +102,19 @@ CALLS: Calls = {
     "accept4": None,
 }
 
-SHARED: Calls = {**CALLS, "socket": Equal(0, 1), "socketpair": Equal(0, 1)}
-"""In network mode `shared`: AF_UNIX as well, made in a network namespace of our own (sentry/unix_sockets.py)."""
+CALLS: Calls = {**_CALLERS, **_FILES, **_SOCKETS, "ioctl": AnyOf(In(1, {**_RECEIVING, **_ANSWERING}), In(1, _RARE_REQUESTS))}
+
+WITHOUT_FILES: Calls = {**_CALLERS, **_SOCKETS, "ioctl": CALLS["ioctl"], "socketpair": Equal(0, 1)}
+"""Where another process has the files (sentry/files.py): no call that takes a name, and AF_UNIX pairs to hand it calls by."""
+
+FILES_ALONE: Calls = {**_CALLERS, **_FILES, "ioctl": AnyOf(In(1, _ANSWERING), In(1, _RARE_REQUESTS))}
+"""That process: it is handed calls and receives none."""
+
+
+def shared(calls: Calls) -> Calls:
+    """In network mode `shared`: AF_UNIX sockets as well, made in a network namespace of our own (sentry/unix_sockets.py)."""
+    return {**calls, "socket": Equal(0, 1), "socketpair": Equal(0, 1)}
+
 
 
 def tracing(calls: Calls) -> Calls:

@@ -319,8 +319,7 @@ class HeldReply:
 
     def signalled(self) -> bool:
         """Whether a signal that the caller does not block is pending for it."""
-        facts = ffi.new("struct creds *")
-        return lib.read_creds(self.kernel.procfd, self.tid, facts) == 0 and bool(facts.pending & ~facts.blocked)
+        return self.kernel.credentials.signalled(self.tid)
 
     def send(self, value: int) -> None:
         lib.notif_send(self.listener, self.id, value, 0, 0)

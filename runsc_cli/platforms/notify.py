@@ -60,7 +60,7 @@ _STDERR = 2
 class Notify(Platform):
     """The sentry, the gofer, and the filter of the first process."""
 
-    __slots__ = ("_born", "_gofer_pid", "_sentry_pid", "_sentry_sock", "_tracing")
+    __slots__ = ("_born", "_files", "_gofer_pid", "_sentry_pid", "_sentry_sock", "_tracing")
 
     name = NOTIFY
 
@@ -70,14 +70,18 @@ class Notify(Platform):
         """The second of CLOCK_BOOTTIME at which the container's clocks begin; None: a namespace that it joins says so."""
         self._gofer_pid = -1
         self._tracing: Tracing | None = None
+        self._files: tuple[int, wire.Socket] | None = None
+        """The file server, with --directfs=false: sentry/files.py."""
         born = creation.placement.make(creation.container) if creation.placement is not None else None
         try:
-            self._sentry_pid, self._sentry_sock = self._fork_sentry()
+            self._sentry_pid, self._sentry_sock = self._fork_sentry("pysc-sentry")
+            if not creation.context.options["directfs"]:
+                self._files = self._fork_sentry("pysc-files")
         finally:
             if born is not None:
                 born()
 
-    def _fork_sentry(self) -> tuple[int, wire.Socket]:
+    def _fork_sentry(self, name: str) -> tuple[int, wire.Socket]:
         ours, theirs = wire.pair()
         debug = self.creation.context.options["debug"]
 
@@ -87,7 +91,7 @@ class Notify(Platform):
 
             boot.run(theirs)
 
-        pid = self._daemon("pysc-sentry", theirs, [2] if debug else [], work)
+        pid = self._daemon(name, theirs, [2] if debug else [], work)
         theirs.close()
         return pid, ours
 
@@ -114,9 +118,8 @@ class Notify(Platform):
 
     def describe(self, spec: Spec, *, view: bool) -> None:
         options, state = self.creation.context.options, self.creation.container.state
-        if not options["directfs"]:
-            raise PyscError("--directfs=false: files by way of the gofer alone are not there: the sentry has them directly; leave it out")
         state.sentry = Process.of(self._sentry_pid)
+        state.files = Process.of(self._files[0]) if self._files is not None else None
         state.profile = options["profile"] or "standard"
         if options["strace"] or options["strace_syscalls"] or options["inject"]:
             from runsc_cli.trace.start import Tracing
@@ -230,7 +233,6 @@ class Notify(Platform):
         tracing = self._tracing.describe(given, spec) if self._tracing is not None else {}
         caps, resources, state = spec.process.capabilities, spec.linux.resources, creation.container.state
         message = {
-            "fds": list(given),
             "platform": self.name,
             "profile": state.profile,
             "network": state.network,
@@ -248,7 +250,12 @@ class Notify(Platform):
             "release": state.kernel_release,
         }
         try:
-            wire.send(self._sentry_sock, message, list(given.values()))
+            if self._files is None:
+                wire.send(self._sentry_sock, {**message, "fds": list(given)}, list(given.values()))
+            else:
+                from sentry.files import boot_both
+
+                boot_both(self._sentry_sock, self._files[1], message, given)
         except wire.Closed:
             raise PyscError("the sentry ended while it started; --debug shows why") from None
         for name, fd in given.items():
@@ -287,6 +294,8 @@ class Notify(Platform):
 
     def _attach(self, listener: int, stage: int) -> None:
         self._expect_ok()  # that it has booted
+        if self._files is not None:
+            self._expect_ok("start the file server", self._files[1])
         wire.send(self._sentry_sock, {"op": "attach", "pid": stage}, [listener])
         self._expect_ok("attach to the sentry")
 
@@ -294,10 +303,11 @@ class Notify(Platform):
         wire.send(self._sentry_sock, {"op": "settled"})
         self._expect_ok()
 
-    def _expect_ok(self, what: str = "start the sentry") -> None:
-        self._sentry_sock.settimeout(_PATIENCE)
+    def _expect_ok(self, what: str = "start the sentry", sock: wire.Socket | None = None) -> None:
+        sock = sock or self._sentry_sock
+        sock.settimeout(_PATIENCE)
         try:
-            answer, _ = wire.recv(self._sentry_sock)
+            answer, _ = wire.recv(sock)
         except wire.Closed:
             raise PyscError(f"{what}: it ended early; --debug shows why") from None
         except TimeoutError:
@@ -306,7 +316,7 @@ class Notify(Platform):
             raise PyscError(f"{what}: {answer['error']}")
 
     def abort(self) -> None:
-        for pid in (self._gofer_pid, self._sentry_pid):
+        for pid in (self._gofer_pid, self._sentry_pid, self._files[0] if self._files is not None else -1):
             if pid > 0:
                 try:
                     os.kill(pid, signals.SIGKILL)
@@ -316,22 +326,15 @@ class Notify(Platform):
 
     def done(self) -> None:
         self._sentry_sock.close()
+        if self._files is not None:
+            self._files[1].close()
         if self._tracing is not None:
             self._tracing.finish()
 
     def complaint(self) -> str:
         """What the sentry has said before it ended: with it the gofer and the stage end, and we may hear of those first."""
-        from select import POLLIN, poll
-
-        waiting = poll()
-        waiting.register(self._sentry_sock.fileno(), POLLIN)
-        if not waiting.poll(0):
-            return ""
-        try:
-            answer, _ = wire.recv(self._sentry_sock)
-        except wire.Closed:
-            return ""
-        return f"start the sentry: {answer['error']}" if "error" in answer else ""
+        said = _complaint(self._sentry_sock, "start the sentry")
+        return said or (_complaint(self._files[1], "start the file server") if self._files is not None else "")
 
     def report(self) -> dict[str, Any]:
         """What the sentry has counted; empty when it is gone, or has nothing to say for a while."""
@@ -341,6 +344,20 @@ class Notify(Platform):
             return wire.recv(self._sentry_sock)[0]
         except (wire.Closed, OSError):
             return {}
+
+
+def _complaint(sock: wire.Socket, what: str) -> str:
+    from select import POLLIN, poll
+
+    waiting = poll()
+    waiting.register(sock.fileno(), POLLIN)
+    if not waiting.poll(0):
+        return ""
+    try:
+        answer, _ = wire.recv(sock)
+    except wire.Closed:
+        return ""
+    return f"{what}: {answer['error']}" if "error" in answer else ""
 
 
 class _Filter(Guard):

@@ -40,6 +40,8 @@ class Ptrace(Notify):
         for name in ("strace", "strace_syscalls", "inject"):
             if options[name]:
                 raise PyscError(f"--{name.replace('_', '-')} is for the platform notify: choose that")
+        if not options["directfs"]:
+            raise PyscError("--directfs=false is for the platform notify: a tracer answers itself, and so has to have the files")
         super().describe(spec, view=view)
 
     def guard(self) -> Guard:

@@ -44,7 +44,7 @@ def read(path: str) -> list[Deviation]:
 
 def reason(deviations: list[Deviation], column: str, case: str) -> str:
     """Why the case may fail in that column; empty when it may not."""
-    platform, _, profile = column.partition(" ")
+    platform, profile, *_ = (*column.split(), "")
     for deviation in deviations:
         if deviation.platform == platform and deviation.profile in ("", profile) and fnmatchcase(case, deviation.pattern):
             return deviation.reason

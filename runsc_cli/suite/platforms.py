@@ -95,22 +95,25 @@ class Runtime:
 
 
 def make(platform: str, profile: str, suite: Suite, place: Place) -> Native | Runtime:
-    """The platform of that name, or the runtime of that command line."""
+    """The platform of that name, with options of ours behind it if there are any, or the runtime of that command line."""
     if platform == "native":
         return Native(suite, place)
-    if platform in OWN:
-        command = os.path.abspath(sys.argv[0])  # as it was called; as a module it is a file that nobody executes
-        program = [command] if os.access(command, os.X_OK) else [sys.executable, "-P", "-m", "runsc_cli.main"]
-        options = [] if platform == "notify" else [f"--platform={platform}"]
-        if platform == "namespace":  # nothing is mediated, in any profile
-            return Runtime(platform, program, options, suite, place)
-        return Runtime(f"{platform} {profile}", program, [*options, f"--profile={profile}"], suite, place)
-    words = shlex.split(platform)
-    return Runtime(os.path.basename(words[0]), words[:1], words[1:], suite, place)
+    name, *more = shlex.split(platform)
+    if name not in OWN:
+        return Runtime(os.path.basename(name), [name], more, suite, place)
+    command = os.path.abspath(sys.argv[0])  # as it was called; as a module it is a file that nobody executes
+    program = [command] if os.access(command, os.X_OK) else [sys.executable, "-P", "-m", "runsc_cli.main"]
+    options = [] if name == "notify" else [f"--platform={name}"]
+    column = name
+    if name != "namespace":  # there nothing is mediated, in any profile
+        options.append(f"--profile={profile}")
+        column += f" {profile}"
+    return Runtime(" ".join((column, *more)), program, [*options, *more], suite, place)
 
 
 def available(platform: str) -> bool:
-    return platform == "native" or platform in OWN or shutil.which(shlex.split(platform)[0]) is not None
+    word = shlex.split(platform)[0]
+    return platform == "native" or word in OWN or shutil.which(word) is not None
 
 
 def _program(family: str, cases: list[str], limit: int) -> list[str]:

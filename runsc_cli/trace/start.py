@@ -10,6 +10,7 @@ from runsc_cli.daemon import daemon
 from runsc_cli.errors import HostError, UsageError
 from runsc_cli.trace.spec import Wanted, check_limit
 from sentry.syscalls.numbers import NUMBERS
+from sentry.syscalls.table import SOCKETS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ class Tracing:
 
             self._faults = [parse(text, state.profile, state.network) for text in options["inject"]]
             named = {number: name for name, number in NUMBERS.items()}
-            native.update(named[number] for fault in self._faults for number in fault["numbers"])
+            numbers = {number for fault in self._faults for number in fault["numbers"]}
+            native.update(named[number] for number in numbers)
+            if not options["directfs"] and numbers & SOCKETS:
+                sockets = ", ".join(sorted(named[number] for number in numbers & SOCKETS))
+                raise UsageError(f"--inject {sockets}: with --directfs=false only calls that the file server handles can be made to fail")
         if self._wanted is not None or self._faults:
             native.update(("execve", "execveat"))  # where a process of ours becomes the workload is seen by them
         self._notified = state.notified = sorted(native)

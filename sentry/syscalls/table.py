@@ -446,6 +446,9 @@ _rows(
     sandbox=MEDIATED,
 )
 
+SOCKETS = frozenset(NUMBERS[name] for name in ("socket", "socketpair", "bind", "connect"))
+"""What a sentry handles itself while another process has the files: sentry/files.py. The rest of what is mediated is that one's."""
+
 # ---- the system: what is the host's ----
 
 _rows("sethostname setdomainname", NATIVE, note="a UTS namespace of the container's own")

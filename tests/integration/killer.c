@@ -4,7 +4,7 @@
  *     killer CLOCK N VICTIM LOG COMMAND...
  *
  * CLOCK is the process whose steps are counted, by its place in the family: cli is the command, sentry its first child that is
- * forked, gofer the second, stage the one that it spawns, and whoever comes from that. A step is a system call that something
+ * forked, gofer the second (with --directfs=false files is, and gofer the third), stage the one that it spawns, and whoever comes from that. A step is a system call that something
  * outside of the process can notice; at the entry of number N, before it is executed, VICTIM gets SIGKILL: a place in the family,
  * or a pid; where it is CLOCK, whoever takes the step. Everybody else goes on. The exit code is the command's, or 128 + its signal.
  *
@@ -24,9 +24,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum place { CLI, SENTRY, GOFER, STAGE, PLACES, NOBODY = -1 };
+enum place { CLI, SENTRY, FILES, GOFER, STAGE, PLACES, NOBODY = -1 };
 
-static const char *const names[] = { "cli", "sentry", "gofer", "stage" };
+static const char *const names[] = { "cli", "sentry", "files", "gofer", "stage" };
 
 struct tracee {
 	pid_t tid;
@@ -38,6 +38,7 @@ static struct tracee tracees[256];
 static int ntracees;
 static int place_pid[PLACES];
 static int record, clock_, victim = NOBODY, victim_pid, number, steps, done;
+static int has_files;
 
 static void fail(const char *what)
 {
@@ -148,7 +149,7 @@ static void born(pid_t parent, int event)
 		return;
 	place = p->place;
 	if (place == CLI && event == PTRACE_EVENT_FORK)
-		place = forks++ == 0 ? SENTRY : GOFER;
+		place = forks++ == 0 ? SENTRY : has_files && forks == 2 ? FILES : GOFER;
 	else if (place == CLI)
 		place = STAGE;
 	add(child, place, place != p->place || place == STAGE);
@@ -195,6 +196,8 @@ int main(int argc, char **argv)
 	victim = place_of(argv[3]);
 	if (victim == NOBODY)
 		victim_pid = atoi(argv[3]);
+	for (int i = 5; i < argc; i++)
+		has_files |= !strcmp(argv[i], "--directfs=false");
 	record = open(argv[4], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (record < 0)
 		fail(argv[4]);

@@ -36,7 +36,7 @@ def places(pid: int) -> dict[str, str]:
 
 def ours(pysc: Pysc) -> list[int]:
     state = json.loads((pysc.root / pysc.id / "state.json").read_text())
-    return [state["sentry"][0], state["gofer"][0]]
+    return [state[who][0] for who in ("sentry", "files", "gofer") if state[who]]
 
 
 def init(pysc: Pysc) -> int:

@@ -1,4 +1,4 @@
-"""SIGKILL in the middle: the command, the sentry, the gofer or the container's first process dies at some step of a verb.
+"""SIGKILL in the middle: the command, the sentry, the file server, the gofer or the container's first process dies at some step of a verb.
 
 killer.c counts the steps of one of the processes, and kills one at the step that it is told. Whatever is killed, the command ends,
 `delete --force` afterwards succeeds, and then nothing is left: no process, mount, namespace, cgroup, file.
@@ -41,12 +41,16 @@ OWN = [(who, who) for who in FAMILY]
 """(whose steps are counted, who dies): each at a step of its own."""
 OTHERS = [("cli", who) for who in ("sentry", "gofer", "stage")]
 """Another one at a step of the command."""
+HALVES = [("files", "files"), ("sentry", "sentry"), ("cli", "files")]
+"""Of a sentry that another process has the files of."""
 RUNNING = [("cli", "cli"), ("cli", "init"), ("cli", "sentry of the container"), ("cli", "gofer of the container")]
 
 CASES = [
     *(("create", *case) for case in OWN + OTHERS),
     *(("create --ignore-cgroups", *case) for case in (*OWN, OTHERS[2])),
     *(("create --overlay", *case) for case in (OWN[0], OWN[2])),
+    *(("create --directfs=false", *case) for case in HALVES),
+    *(("exec of halves", "cli", f"{who} of the container") for who in ("sentry", "files", "gofer")),
     *(("delete of an overlay", *case) for case in RUNNING[:1]),
     *(("run", *case) for case in OWN + OTHERS),
     *(("start", *case) for case in RUNNING),
@@ -98,10 +102,12 @@ class Scene:
         return {
             "create": ["create", "--pid-file", pid_file, "-b", self._bundle, id],
             "create --overlay": [f"--overlay=dir={self._changes}", "create", "-b", self._bundle, id],
+            "create --directfs=false": ["--directfs=false", "create", "-b", self._bundle, id],
             "create --ignore-cgroups": ["--ignore-cgroups", "create", "-b", self._bundle, id],
             "run": ["run", "-b", self._bundle, id],
             "start": ["start", id],
             "exec": ["exec", "--pid-file", pid_file, id, "true"],
+            "exec of halves": ["exec", "--pid-file", pid_file, id, "true"],
             "kill": ["kill", id, "KILL"],
             "delete": ["delete", id],
             "delete of an overlay": ["delete", id],
@@ -115,11 +121,13 @@ class Scene:
         create = ["create", "-b", self._bundle]
         if self.verb == "delete of an overlay":
             create[:0] = [f"--overlay=dir={self._changes}"]
-        for verb in (create, ["start"])[: 1 + (self.verb in ("exec", "kill", "delete --force"))]:
+        if self.verb == "exec of halves":
+            create[:0] = ["--directfs=false"]
+        for verb in (create, ["start"])[: 1 + (self.verb in ("exec", "exec of halves", "kill", "delete --force"))]:
             done = self._run(*verb, self._pysc.id)
             assert done.code == 0, done
         who = self.victim.partition(" ")[0]
-        if who not in ("init", "sentry", "gofer"):
+        if who not in ("init", "sentry", "files", "gofer"):
             return who
         return str(json.loads((self._pysc.root / self._pysc.id / "state.json").read_text())[who][0])
 
@@ -253,7 +261,7 @@ def test_whoever_is_killed_at_whatever_step_nothing_is_left(
     if (pysc.platform, verb, clock) not in steps:
         steps[pysc.platform, verb, clock], wrong = scene.attempt(0)
         assert not wrong
-    possible = [step for step in steps[pysc.platform, verb, clock] if victim not in FAMILY or victim in step]
+    possible = [step for step in steps[pysc.platform, verb, clock] if victim not in (*FAMILY, "files") or victim in step]
     numbers = sample(possible, clock, request.config.getoption("--every-step"))
     failures = []
     for number in numbers:

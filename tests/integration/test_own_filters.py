@@ -26,15 +26,18 @@ def status(task: Path) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
 
 
+@pytest.mark.parametrize("directfs", ["true", "false"])
 @pytest.mark.parametrize("debug", [False, True])
-def test_both_are_confined_before_the_workload_runs(pysc: Pysc, bundle: Bundles, debug: bool) -> None:
+def test_all_are_confined_before_the_workload_runs(pysc: Pysc, bundle: Bundles, debug: bool, directfs: str) -> None:
     words = ["--debug", "create"] if debug else ["create"]
-    argv = pysc.argv(*words, "-b", bundle(["sleep", "1000"]), pysc.id)
+    argv = pysc.argv(f"--directfs={directfs}", *words, "-b", bundle(["sleep", "1000"]), pysc.id)
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run(argv, check=True, timeout=60, **quiet)  # type: ignore[call-overload] # the container has our stdio
     state = json.loads((pysc.root / pysc.id / "state.json").read_text())
     assert Path(f"/proc/{state['init'][0]}/comm").read_text() == "pysc-init\n"
     threads = {"gofer": 1, "sentry": 2}  # the sentry's first listener; FUSE
+    if directfs == "false":
+        threads["files"] = 2
     for who, least in threads.items():
         tasks = [status(task) for task in Path(f"/proc/{state[who][0]}/task").iterdir()]
         assert len(tasks) >= least
@@ -44,11 +47,12 @@ def test_both_are_confined_before_the_workload_runs(pysc: Pysc, bundle: Bundles,
     pysc("delete", "--force", pysc.id, check=True)
 
 
+@pytest.mark.parametrize("directfs", ["true", "false"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_mediated_call_goes_through(pysc: Pysc, tmp_path: Path, profile: str) -> None:
+def test_every_mediated_call_goes_through(pysc: Pysc, tmp_path: Path, profile: str, directfs: str) -> None:
     wanted = {row.name for row in ROWS for leaf in leaves(row.disposition(profile)) if isinstance(leaf, Mediated)}
     numbers = json.dumps({row.name: row.number for row in ROWS})
-    words = ["--debug", "--profile", profile, "do", "--", "python3", "-B", "-c", GUEST.read_text(), numbers]
+    words = ["--debug", f"--directfs={directfs}", "--profile", profile, "do", "--", "python3", "-B", "-c", GUEST.read_text(), numbers]
     done = pysc(*words, cwd=tmp_path, check=True)
     results = [line.split() for line in done.out.splitlines()]
     assert results[-1] == ["end"], done

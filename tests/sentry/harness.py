@@ -33,6 +33,7 @@ from runsc_cli.oci.mappings import Mappings
 from sentry import boot
 from sentry.abi import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
 from sentry.devices import DEFAULT
+from sentry.files import boot_both
 from sentry.platform import _native, wire
 from sentry.platform import filter as filters
 from sentry.syscalls.table import MEDIATED, ROWS
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     Body = Callable[[Caller], object]
 
 FIRST_HOST_ID, COUNT = 1_900_000_000, 65_536
+
+DIRECTFS = os.environ.get("PYSC_TEST_DIRECTFS") != "false"
+"""With PYSC_TEST_DIRECTFS=false all tests of handlers are run as with --directfs=false, which `make test` does with some."""
 
 _BY_REFERENCE = ("tests.sentry.guest", "sentry.", "ctypes")
 
@@ -101,6 +105,7 @@ class Options:
         masked: tuple[str, ...] = (),
         fuse: bool = True,
         first_host_id: int = FIRST_HOST_ID,
+        directfs: bool = DIRECTFS,
     ) -> None:
         self.uid = uid
         """Whom it becomes under the filter, with the group of the same number."""
@@ -117,6 +122,8 @@ class Options:
         """maskedPaths of the config."""
         self.fuse = fuse
         """Whether the sentry's generated files are served live; else they are snapshots, as where there is no /dev/fuse."""
+        self.directfs = directfs
+        """Whether the sentry has the files; else a process beside it (sentry/files.py)."""
         self.first_host_id = first_host_id
         """The host's id that is root inside. Files on disk keep their ids by an idmapped mount, unless it is 0: then they are the same."""
 
@@ -252,9 +259,7 @@ class _Container:
     def _boot(self, init: int, root: int, made: list[int], listener: int) -> None:
         """Start a sentry as `runsc_cli.container` does, and give it the listener."""
         assert self._gofer is not None
-        self._sentry, theirs = wire.pair()
-        self._pids.append(daemon("test-sentry", [2, theirs.fileno()], lambda: boot.run(theirs)))
-        theirs.close()
+        self._sentry = self._fork_sentry("test-sentry")
         given = {"root": root, "procfd": self._procfd, "init": self._init, "log": self._log}
         given["gofer"] = self._gofer.fileno()
         given["gofer_pid"] = self._own(os.pidfd_open(self._pids[1]))
@@ -266,7 +271,6 @@ class _Container:
         control.listen(1)
         given["control"] = control.fileno()
         message = {
-            "fds": list(given),
             "platform": "notify",
             "profile": self._profile,
             "network": self._options.network,
@@ -282,18 +286,29 @@ class _Container:
             "bounding": guest.ALL_CAPABILITIES,
             "init": init,
         }
-        wire.send(self._sentry, message, list(given.values()))
+        booting = [self._sentry]
+        if self._options.directfs:
+            wire.send(self._sentry, {**message, "fds": list(given)}, list(given.values()))
+        else:
+            booting.append(self._fork_sentry("test-files"))
+            boot_both(*booting, message, given)
         control.close()
         self._gofer.close()
-        answer, _ = wire.recv(self._sentry)
-        assert "error" not in answer, answer
+        for sock in booting:
+            _expect_ok(sock)
         wire.send(self._sentry, {"op": "attach", "pid": init}, [listener])
         os.close(listener)
-        answer, _ = wire.recv(self._sentry)
-        assert "error" not in answer, answer
+        _expect_ok(self._sentry)
         wire.send(self._sentry, {"op": "settled"})
-        answer, _ = wire.recv(self._sentry)
-        assert "error" not in answer, answer
+        _expect_ok(self._sentry)
+        for sock in booting[1:]:
+            sock.close()
+
+    def _fork_sentry(self, name: str) -> wire.Socket:
+        ours, theirs = wire.pair()
+        self._pids.append(daemon(name, [2, theirs.fileno()], lambda: boot.run(theirs)))
+        theirs.close()
+        return ours
 
     def _report(self) -> dict[str, Any]:
         if self._sentry is None:
@@ -311,6 +326,11 @@ class _Container:
         for pid in self._pids[1:]:
             os.waitpid(pid, 0)
         return status
+
+
+def _expect_ok(sock: wire.Socket) -> None:
+    answer, _ = wire.recv(sock)
+    assert "error" not in answer, answer
 
 
 _SYSTEM = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV

@@ -20,6 +20,9 @@ struct serving {
     int32_t acting;
     int32_t root, procfd;
     int32_t note_missing;
+    int32_t calls;
+    int32_t files;
+    uint8_t elsewhere[64];
     uint64_t proc_dev;
     uint64_t flags;
     uint64_t opens[2];

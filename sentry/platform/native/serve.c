@@ -41,6 +41,9 @@ struct serving {
     int32_t acting;     /* whether this thread has the identity that everybody shares while *uniform */
     int32_t root, procfd;
     int32_t note_missing; /* somebody wants to know what was not found */
+    int32_t calls;      /* the socket by which they come, or -1: they are received here */
+    int32_t files;      /* the socket by which those that name files go on, or -1: they are handled here */
+    uint8_t elsewhere[64]; /* by number, a bit each: those that go on */
     uint64_t proc_dev;  /* st_dev of the procfs, whose files are not for everybody */
     uint64_t flags;     /* of open(2): those that the kernel knows */
     uint64_t opens[2];  /* how many calls of open(2) and openat(2) were answered here */
@@ -76,19 +79,48 @@ static int answer(int listener, struct serving *s)
     return 1;
 }
 
+/* The next call, from the kernel or from the process that receives them: 0, or -ENOTCONN when there will be none. */
+static int next_call(int listener, struct serving *s)
+{
+    ssize_t n;
+
+    if (s->calls < 0)
+        return notif_recv(listener, &s->call);
+    do
+        n = read(s->calls, &s->call, sizeof s->call);
+    while (n < 0 && errno == EINTR);
+    return n == sizeof s->call ? 0 : -ENOTCONN;
+}
+
+/* Send the call of *s to the process that handles its like, if that is another one: whether that was done. *error: -errno, if it is gone. */
+static int handed_on(struct serving *s, int *error)
+{
+    unsigned nr = s->call.nr;
+    ssize_t n;
+
+    if (s->files < 0 || nr >= 8 * sizeof s->elsewhere || !(s->elsewhere[nr / 8] >> nr % 8 & 1))
+        return 0;
+    do
+        n = write(s->files, &s->call, sizeof s->call);
+    while (n < 0 && errno == EINTR);
+    *error = n < 0 ? -errno : 0;
+    return n >= 0;
+}
+
 /*
- * Receive calls, and answer those that nothing is to be decided about: an open that gives a regular file or a directory, off
- * procfs, or nothing, while everybody in the container has one identity, which this thread has taken. Returns 0 with the first other
- * call, or as notif_recv(). An open that was tried is not tried again: what it gave is in *s.
+ * Receive calls, hand on those that are not for this process, and answer those that nothing is to be decided about: an open that gives
+ * a regular file or a directory, off procfs, or nothing, while everybody in the container has one identity, which this thread has taken.
+ * Returns 0 with the first other call, or -errno when nobody is left behind the listener. An open that was tried is not tried again: what
+ * it gave is in *s.
  */
 static int serve(int listener, struct serving *s, const int *uniform)
 {
     int r;
 
     do {
-        r = notif_recv(listener, &s->call);
+        r = next_call(listener, s);
         s->tried = NOT_TRIED;
-    } while (!r && s->acting && *(const volatile int *)uniform && answer(listener, s));
+    } while (!r && (handed_on(s, &r) || (s->acting && *(const volatile int *)uniform && answer(listener, s))));
     roam();
     return r;
 }

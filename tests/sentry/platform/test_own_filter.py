@@ -42,7 +42,12 @@ if TYPE_CHECKING:
     from sentry.platform.own_filter import Calls
 
 AUDIT_ARCH_I386 = 0x40000003
-LISTS = {"sentry": of_sentry.CALLS, "gofer": of_gofer.CALLS}
+LISTS = {
+    "sentry": of_sentry.CALLS,
+    "sentry without files": of_sentry.WITHOUT_FILES,
+    "file server": of_sentry.FILES_ALONE,
+    "gofer": of_gofer.CALLS,
+}
 both = pytest.mark.parametrize("who", LISTS)
 
 # ---- the simulator ----
@@ -97,6 +102,20 @@ def test_the_sentry_s_frequent_calls_cost_no_run_of_the_filter() -> None:
     assert [name for name in HOT.split() if not constant_allow(program, NUMBERS[name])] == []
     for request in (0xC0502100, 0xC0182101, 0x40082102, 0x40182103):
         assert execute(check(program), NUMBERS["ioctl"], AUDIT_ARCH_X86_64, (3, request, 0, 0, 0, 0))[1] <= 16
+
+
+def test_what_each_half_of_a_sentry_lacks() -> None:
+    """With --directfs=false: sentry/files.py."""
+    whole, sentry, files = of_sentry.CALLS, of_sentry.WITHOUT_FILES, of_sentry.FILES_ALONE
+    taking_names = {name for name in whole if name.startswith(("open", "mk", "rename", "link", "unlink", "symlink", "ch", "truncate"))}
+    taking_names |= {name for name in whole if name.endswith(("at", "at2", "xattr", "statx", "statfs", "readlink", "fchdir", "getdents64"))}
+    assert len(taking_names) > 20
+    assert not taking_names & sentry.keys()
+    assert not {"bind", "connect", "socket", "accept4"} & files.keys()
+    assert sentry.keys() | files.keys() == whole.keys() | {"socketpair"}
+    receive = (3, 0xC0502100, 0, 0, 0, 0)
+    allowed = [execute(check(allowlist(calls)), NUMBERS["ioctl"], AUDIT_ARCH_X86_64, receive)[0] == RET_ALLOW for calls in (sentry, files)]
+    assert allowed == [True, False]
 
 
 # ---- the kernel ----
@@ -183,7 +202,8 @@ GOFER_ATTEMPTS: dict[str, Callable[[], object]] = {
     "an unmount through a link": lambda: lib.umount2_(b"x", 0),
     "SIGTERM by pidfd": lambda: raw("pidfd_send_signal", 0, 15, 0, 0),
 }
-CASES = [(who, what) for who in LISTS for what in ATTEMPTS] + [("gofer", what) for what in GOFER_ATTEMPTS]
+MAY = {("sentry without files", "socketpair")}
+CASES = [(who, what) for who in LISTS for what in ATTEMPTS if (who, what) not in MAY] + [("gofer", what) for what in GOFER_ATTEMPTS]
 
 
 @pytest.mark.parametrize(("who", "what"), CASES)
