@@ -334,17 +334,17 @@ def tried(call, *args, **more):
     except OSError as e:
         return errno.errorcode[e.errno]
     return "ok"
-print("rename", tried(os.rename, "/var/lower", "/var/elsewhere"))
-os.mkdir("/var/own"); print("rename own", tried(os.rename, "/var/own", "/var/owned"))
-print("whiteout", tried(os.mknod, "/var/white", stat.S_IFCHR | 0o600, 0))
-print("xattr", tried(os.setxattr, "/var/lower", "user.mine", b"1"), os.getxattr("/var/lower", "user.mine"))
+print("rename", tried(os.rename, "/srv/lower", "/srv/elsewhere"))
+os.mkdir("/srv/own"); print("rename own", tried(os.rename, "/srv/own", "/srv/owned"))
+print("whiteout", tried(os.mknod, "/srv/white", stat.S_IFCHR | 0o600, 0))
+print("xattr", tried(os.setxattr, "/srv/lower", "user.mine", b"1"), os.getxattr("/srv/lower", "user.mine"))
 # a kernel refuses an attribute of its own, or keeps it under another name
-print("opaque", tried(os.setxattr, "/var/owned", "user.overlay.opaque", b"y") in ("EPERM", "EOPNOTSUPP", "ok"))
-os.link("/var/lower/file", "/var/hard")
-print("links", os.stat("/var/hard").st_nlink)
-with open("/var/hard", "a") as f: f.write("+")
-print("content", open("/var/lower/file").read())
-os.unlink("/var/white") if os.path.lexists("/var/white") else None
+print("opaque", tried(os.setxattr, "/srv/owned", "user.overlay.opaque", b"y") in ("EPERM", "EOPNOTSUPP", "ok"))
+os.link("/srv/lower/file", "/srv/hard")
+print("links", os.stat("/srv/hard").st_nlink)
+with open("/srv/hard", "a") as f: f.write("+")
+print("content", open("/srv/lower/file").read())
+os.unlink("/srv/white") if os.path.lexists("/srv/white") else None
 print("ready", flush=True)
 os.execvp("sleep", ["sleep", "1000"])
 """
@@ -353,8 +353,8 @@ os.execvp("sleep", ["sleep", "1000"])
 @requires("python3")
 def test_what_the_kernel_leaves_to_an_overlay_without_redirects(pysc: Pysc, debian: Callable[..., Bundle], changes: Path) -> None:
     bundle = debian(KERNELS)
-    (bundle.rootfs / "var/lower/sub").mkdir(parents=True)
-    (bundle.rootfs / "var/lower/file").write_text("text")
+    (bundle.rootfs / "srv/lower/sub").mkdir(parents=True)
+    (bundle.rootfs / "srv/lower/file").write_text("text")
     before = facts(bundle.rootfs)
     box = Box(pysc, bundle, f"dir={changes}")
     whiteout = next(line for line in box.said if line.startswith("whiteout"))
@@ -362,11 +362,11 @@ def test_what_the_kernel_leaves_to_an_overlay_without_redirects(pysc: Pysc, debi
     box.said.remove(whiteout)
     assert "".join(box.said) == "rename EXDEV\nrename own ok\nxattr ok b'1'\nopaque True\nlinks 2\ncontent text+\n"
     own = {"A /dev", "C /dev", "A /run/secrets"}  # mount points
-    assert [line for line in box.diff() if line not in own] == ["C /var", "A /var/hard", "C /var/lower", "C /var/lower/file", "A /var/owned"]
-    assert os.getxattr(changes / pysc.id / "upper/var/lower", "user.mine") == b"1"
+    assert [line for line in box.diff() if line not in own] == ["C /srv", "A /srv/hard", "C /srv/lower", "C /srv/lower/file", "A /srv/owned"]
+    assert os.getxattr(changes / pysc.id / "upper/srv/lower", "user.mine") == b"1"
     box.end()
     assert facts(bundle.rootfs) == before
-    assert os.listxattr(bundle.rootfs / "var/lower") == []
+    assert os.listxattr(bundle.rootfs / "srv/lower") == []
 
 
 @pytest.mark.platforms("notify", "ptrace")
