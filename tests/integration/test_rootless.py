@@ -172,6 +172,19 @@ def test_a_trusted_container(user: User) -> None:
     assert (done.out, done.code) == ("0\n1\n", 0), done
 
 
+def test_a_traced_container(user: User) -> None:
+    """Where the user's host has no user notification: the platform ptrace, which needs no privilege."""
+    made = bundle(user, "sh", "-c", "id -u; echo text > /tmp/new; cat /tmp/new; exit 3")
+    done = user("pysc", "--platform", "ptrace", "run", "--bundle", made, "box")
+    assert (done.out, done.code) == ("0\ntext\n", 3), done
+    waits = user.argv("pysc", "--platform", "ptrace", "run", "--detach", "--bundle", bundle(user, "sleep", "1000"), "box")
+    subprocess.run(waits, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60, check=True)
+    assert user("pysc", "exec", "box", "sh", "-c", "cat /etc/passwd | head -n 1; exit 4").code == 4
+    user("pysc", "delete", "--force", "box", check=True)
+    assert user("pysc", "--platform", "ptrace", "do", "--", "sh", "-c", "echo x > new; cat new").out == "x\n"
+    assert not (user.home / "new").exists()
+
+
 def test_do_keeps_what_is_asked_for_as_the_users_own(user: User) -> None:
     user("pysc", "do", "--keep", "--", "sh", "-c", "echo text > kept; chmod 640 kept", check=True)
     facts = (user.home / "kept").stat()
