@@ -1,8 +1,10 @@
-"""pysc checkpoint: refused. A container's descriptors, filter and listener are half of the sentry's, which CRIU would not dump."""
+"""pysc checkpoint: refused. Of a container in a sandbox, descriptors, filter and listener are half of the sentry's, which CRIU would not dump;
+for a trusted one nobody drives CRIU yet."""
 
 from __future__ import annotations
 
 from runsc_cli.errors import NotRunning, PyscError
+from runsc_cli.platforms.choice import named
 from runsc_cli.state import PAUSED, RUNNING
 
 TYPE_CHECKING = False
@@ -15,7 +17,6 @@ def run(options: Options, args: list[str], context: Context) -> int:
     container = context.store().load(args[0])
     if container.status() not in (RUNNING, PAUSED):
         raise NotRunning
-    raise PyscError(
-        f"checkpoint is not supported on platform {container.state.platform}: CRIU cannot dump a container whose system calls a sentry "
-        "answers; stop the container, and start it again"
-    )
+    trusted = named(container.state.platform).trusted
+    why = "pysc does not drive CRIU" if trusted else "CRIU cannot dump a container whose system calls a sentry answers"
+    raise PyscError(f"checkpoint is not supported on platform {container.state.platform}: {why}; stop the container, and start it again")

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 
 def run(options: Options, args: list[str], context: Context) -> int:
     check_id(args[0])
-    raise PyscError("restore is not supported: there are no checkpoints of containers whose system calls a sentry answers; use run or create")
+    raise PyscError("restore is not supported: pysc makes no checkpoints; use run or create")

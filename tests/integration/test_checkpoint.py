@@ -32,6 +32,14 @@ def test_the_container_goes_on(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> N
     pysc("delete", "--force", pysc.id, check=True)
 
 
+def test_of_a_trusted_container_it_says_what_is_missing(pysc: Pysc, bundle: Bundles) -> None:
+    argv = pysc.argv("--platform", "namespace", "run", "-d", "-b", bundle(["sleep", "1000"]), pysc.id)
+    subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, timeout=60)
+    done = pysc("checkpoint", pysc.id)
+    assert (done.code, "on platform namespace: pysc does not drive CRIU" in done.err) == (1, True), done
+    pysc("delete", "--force", pysc.id, check=True)
+
+
 def test_of_what_does_not_run(pysc: Pysc) -> None:
     assert "container does not exist" in pysc("checkpoint", pysc.id).err
 
