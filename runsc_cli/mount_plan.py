@@ -152,10 +152,9 @@ def _no_larger(parameters: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
 
     Who copies is not in the container's cgroup and does not get its limit, and a file with holes can have any size in an image.
     """
-    limit = spec.linux.resources.memory.limit if spec.linux.resources and spec.linux.resources.memory else None
-    if not limit or limit < 0 or any(option.startswith(("size=", "nr_blocks=")) for option in parameters):
+    if not spec.memory_limit or any(option.startswith(("size=", "nr_blocks=")) for option in parameters):
         return ()
-    return (f"size={limit}",)
+    return (f"size={spec.memory_limit}",)
 
 
 def made(mount: SpecMount, options: mount_options.MountOptions, data: tuple[str, ...], fd: int, kind: str) -> Mount:

@@ -110,7 +110,6 @@ MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 
-
 def mount_attributes(flags: int) -> int:
     """MS_* flags that belong to a mount, as MOUNT_ATTR_*. Neither atime flag: relatime, which is 0. fs/namespace.c:path_mount()."""
     attributes = sum(attribute for flag, attribute in _MOUNT_ATTRIBUTES if flags & flag)

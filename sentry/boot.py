@@ -259,10 +259,16 @@ class Sentry:
             self._kernel.say("control: %s", e)
             return False
         try:
-            wire.send(sock, self._answer(message, fds))
+            answer = self._answer(message, fds)
         except OSError as e:
+            for fd in fds:  # nobody has taken them
+                os.close(fd)
             self._kernel.say("control: %s", e)
-            wire.send(sock, {"error": str(e)})
+            answer = {"error": str(e)}
+        try:
+            wire.send(sock, answer)
+        except wire.Closed:  # a command that was interrupted, no reason to end a container
+            return False
         return True
 
     def _answer(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:

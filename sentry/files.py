@@ -61,13 +61,16 @@ class FileServer:
         self._lock = Lock()
 
     def ask(self, message: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
-        """Its answer. Raises ESRCH when it is gone: the main thread will see that as well, and end the container."""
+        """Its answer. Raises EPROTO when it refuses, ESRCH when it is gone: the main thread will see that as well, and end the container."""
         try:
             with self._lock:
                 wire.send(self.sock, message, fds)
-                return wire.recv(self.sock)[0]
+                answer = wire.recv(self.sock)[0]
         except wire.Closed:
             raise OSError(errno.ESRCH, "the file server is gone") from None
+        if "error" in answer:
+            raise OSError(errno.EPROTO, answer["error"])
+        return answer
 
     def attach(self, message: dict[str, Any], listener: int) -> int:
         """It serves what comes through `listener` as well. Returns the socket by which its calls go to it. Raises OSError."""

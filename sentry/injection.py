@@ -152,7 +152,11 @@ def put(
 
 
 def _control(caller: _Caller, number: int) -> Generator[Asked, int, None]:
-    """The terminal becomes the controlling one of the caller, or not: that of another session does not, and its open succeeds."""
+    """The terminal becomes the controlling one of the caller, or not, and its open succeeds either way.
+
+    The kernel asks for what it asks of an open: a session leader that has none, and a terminal that is no other session's.
+    ioctl_tty(2), drivers/tty/tty_jobctrl.c:tiocsctty().
+    """
     try:
         yield from caller.call(_IOCTL, number, _TIOCSCTTY, 0)
     except OSError as e:

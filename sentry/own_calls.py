@@ -116,7 +116,6 @@ def shared(calls: Calls) -> Calls:
     return {**calls, "socket": Equal(0, 1), "socketpair": Equal(0, 1)}
 
 
-
 def tracing(calls: Calls) -> Calls:
     """On the platform ptrace: a tracer's calls as well. Whom it may seize is for the kernel to say, as everywhere in this file."""
     return {**calls, "ptrace": In(0, _PTRACE, width=64), "wait4": None}

@@ -42,7 +42,7 @@ _LOWEST = 64
 class Fd:
     """Outcome: put `fd` into the caller's table, return its number there. Our own copy is closed before the caller goes on.
 
-    `controls`: it is a terminal that becomes the caller's controlling one, where the platform can do that.
+    `controls`: a terminal opened to become the caller's controlling one, if the kernel agrees, where the platform can ask it to.
     """
 
     __slots__ = ("cloexec", "controls", "fd")

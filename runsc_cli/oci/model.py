@@ -429,3 +429,9 @@ class Spec(_Object):
     windows: Any = None
     vm: Any = None
     zos: Any = None
+
+    @property
+    def memory_limit(self) -> int:
+        """linux.resources.memory.limit, bytes; 0 where there is none."""
+        memory = self.linux.resources.memory if self.linux.resources else None
+        return max(0, memory.limit or 0) if memory else 0

@@ -413,10 +413,9 @@ def _inodes(data: tuple[str, ...], spec: Spec) -> tuple[str, ...]:
     It is the sentry that makes files for the workload, so its cgroup pays for the inodes (1.3 KB each, with their names) and not
     the container's. Linux would allow as many as the machine has pages, half of that: tmpfs(5), nr_inodes.
     """
-    limit = spec.linux.resources.memory.limit if spec.linux.resources and spec.linux.resources.memory else None
-    if not limit or limit < 0 or any(option.startswith("nr_inodes=") for option in data):
+    if not spec.memory_limit or any(option.startswith("nr_inodes=") for option in data):
         return ()
-    return inodes(limit)
+    return inodes(spec.memory_limit)
 
 
 def inodes(limit: int) -> tuple[str, ...]:

@@ -168,18 +168,9 @@ def _open_special(task: Task, fd: int, kind: int, flags: int, may_control: bool 
         _check_device(task, fd, "c" if kind == S_IFCHR else "b", flags)
     if not flags & O_NONBLOCK:
         os.set_blocking(fd, True)
-    return Fd(fd, cloexec, may_control and kind == S_IFCHR and _becomes_controlling(task, flags))
-
-
-def _becomes_controlling(task: Task, flags: int) -> bool:
-    """Whether the terminal that was opened, if it is one, would become the caller's: a session leader's without any, that may read it.
-
-    The slaves of pseudoterminals are all that a container has. drivers/tty/tty_io.c:tty_open_proc_set_tty().
-    """
-    if os.major(task.opened.rdev) not in _PTS_MAJORS or flags & O_ACCMODE == os.O_WRONLY:
-        return False
-    fields = _stat(task)
-    return fields[4] == b"0" and int(fields[3]) == task.ids.tgid
+    # slaves of pseudoterminals are all the terminals that a container has; drivers/tty/tty_io.c:tty_open_proc_set_tty()
+    terminal = kind == S_IFCHR and os.major(task.opened.rdev) in _PTS_MAJORS
+    return Fd(fd, cloexec, terminal and may_control and flags & O_ACCMODE != os.O_WRONLY)
 
 
 def _open_again(fd: int, flags: int) -> int:
@@ -337,7 +328,14 @@ def _controlling_terminal(task: Task, flags: int) -> int:
     Whoever has it may open it, whatever the mode of /dev/pts/N, so we open with our own rights. Raises ENXIO when the caller has none
     or when it is not one of the container's. tty(4), proc_pid_stat(5); drivers/tty/tty_io.c:tty_open_current_tty().
     """
-    number = int(_stat(task)[4])
+    stat = lib.proc_open(task.kernel.procfd, task.tid, b"stat", os.O_RDONLY)
+    if stat < 0:
+        raise OSError(errno.ENXIO, "/dev/tty")
+    try:
+        fields = os.read(stat, 4096).rpartition(b")")[2].split()
+    finally:
+        os.close(stat)
+    number = int(fields[4])
     major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
     task.check()
     task.forget_acting()
@@ -351,14 +349,3 @@ def _controlling_terminal(task: Task, flags: int) -> int:
         os.close(fd)
         raise OSError(errno.ENXIO, "/dev/tty")
     return int(fd)
-
-
-def _stat(task: Task) -> list[bytes]:
-    """/proc/TID/stat of the caller, from the state on: proc_pid_stat(5), field 3. Ids are those of the sentry's pid namespace."""
-    stat = lib.proc_open(task.kernel.procfd, task.tid, b"stat", os.O_RDONLY)
-    if stat < 0:
-        raise OSError(errno.ENXIO, "stat")
-    try:
-        return os.read(stat, 4096).rpartition(b")")[2].split()
-    finally:
-        os.close(stat)

@@ -215,7 +215,7 @@ class _Walk:
     def _jump(self, target: int, directory: bool, number: int) -> None:
         """nd_jump_link(): to the object `target` of a magic link, which is consumed; whether it has to be a `directory`.
 
-        `number`: of the descriptor that it is the link of, if it is.
+        `number`: of the descriptor that it is the link of; 0 if it is another link, where check_held() looks at the lowest ones alone.
         """
         if self.resolve & RESOLVE_NO_MAGICLINKS:
             os.close(target)

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -44,6 +45,22 @@ def running(pysc: Pysc, made: Bundle) -> int:
 
 def state(pysc: Pysc) -> Any:
     return json.loads(pysc("state", pysc.id, check=True).out)
+
+
+@pytest.mark.parametrize("options", [[], ["--directfs=false"]], ids=["", "directfs=false"])
+def test_a_command_that_is_gone_before_its_answer_ends_no_container(pysc: Pysc, bundle: Bundles, options: list[str]) -> None:
+    """As `exec` and `trace` are that were interrupted."""
+    assert quiet(pysc, *options, "run", "-d", "-b", bundle(["sleep", "1000"]), pysc.id).code == 0
+    sentry = json.loads((pysc.root / pysc.id / "state.json").read_text())["sentry"][0]
+    os.kill(sentry, signal.SIGSTOP)
+    os.waitid(os.P_PID, sentry, os.WSTOPPED)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.connect(str(pysc.root / pysc.id / "control.sock"))
+        sock.send(b'{"op": "report"}')
+    os.kill(sentry, signal.SIGCONT)
+    assert pysc("exec", pysc.id, "true").code == 0  # the sentry answers one after the other
+    assert state(pysc)["status"] == "running"
+    pysc("delete", "--force", pysc.id, check=True)
 
 
 def reap(pid: int) -> None:
