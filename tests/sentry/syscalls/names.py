@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
+from tests.sentry.harness import KERNEL_ADDRESS, UNMAPPED, Buffer
+
 LONG = b"n" * 256
 TOO_LONG = b"./" * 2048
 LONGEST = b"./" * 2047 + b"x"
@@ -118,3 +120,16 @@ def prepare(base: str) -> None:
     os.mkfifo(at("fifo"), 0o666)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(at("sock"))
+
+
+ODD_PATHS = [b"/proc/self", b"/proc/self/", b"/proc/self/exe", b"/proc/self/root/work/base/file", b"/dev/null", b"/dev/null/"]
+
+
+def bad_pointers() -> list[int | Buffer | None]:
+    """Paths that cannot be read, or just so."""
+    return [None, UNMAPPED, KERNEL_ADDRESS, Buffer(9, b"file/x/yz"), Buffer(5, b"file\0")]
+
+
+def everything(base: bytes) -> list[object]:
+    """All of them; `base`: the absolute name of the tree."""
+    return [*PATHS, *(base + p for p in BASE_PATHS), *ODD_PATHS, *bad_pointers()]
