@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -67,7 +65,8 @@ def section(lines: list[dict[str, object]]) -> str:
     modules = sorted(str(path.relative_to(TOP)) for path in TOP.glob("tests/integration/test_workload_*.py"))
     what = "\n".join(f"- `{module}`: {about(module)}" for module in modules)
     return f"""{HEADING}
-Printed by `make workload-table` on Linux {platform.release()} with {os.cpu_count()} processors; change nothing here by hand.
+Printed by `make workload-table` from `docs/workloads.json`, where a row stays until it is run anew: two rows may be of different days and
+machines. Change nothing here by hand.
 
 Each is a test: the command is run natively, then by `pysc do` (the host's directory under an overlay) and by `pysc run` (the
 directory bind-mounted into a bundle), in both profiles. `same`: what it printed, its exit code and, in a bundle, the files that it left

@@ -1,5 +1,7 @@
-"""Workload: stress-ng, which misuses one system call after another and verifies what it gets. Some operations of some stressors, with
---long thirty seconds for each of many; none may fail, and the sentry is afterwards as it was before: no descriptor more, and no thread.
+"""Workload: stress-ng, which misuses one system call after another and verifies what it gets.
+
+Some operations of some stressors, with --long thirty seconds for each of many; none may fail, and the sentry is afterwards as it was before:
+no descriptor more, and no thread.
 Operations are counted since the signal at the end of a time makes a call that was to be mediated fail with EINTR, if it comes before
 the sentry has seen that call (docs/design.md), which --verify takes for an error of the call.
 
