@@ -30,6 +30,7 @@ pytestmark = [
 ]
 
 LONG_TESTS = ["test_siginterrupt_off"]  # thirty seconds of waiting
+UNSURE = ["test_stress_modifying_handlers"]  # a race on purpose (bpo-43406): where CPUs are scarce it fails natively too, 4 times in 100 on one
 
 
 def results(done: Done) -> dict[str, str]:
@@ -48,7 +49,7 @@ def accepted(sandbox: Sandbox) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def suite(long: bool) -> list[str]:
-    return [PYTHON, "cpython_suite.py", *([] if long else (f"--ignore={name}" for name in LONG_TESTS))]
+    return [PYTHON, "cpython_suite.py", *(f"--ignore={name}" for name in (UNSURE if long else UNSURE + LONG_TESTS))]
 
 
 @contextmanager
