@@ -94,13 +94,15 @@ def kill_all(state: State, timeout: float = KILL_TIMEOUT) -> None:
     if init is not None and init.alive() and _owns_namespace(init.pid):
         _thaw(state)
         end([init], timeout)
-    while left := processes(state):
+    # Whether anybody is left is asked of the pids: of processes that fork and end all the time, none that was listed may be there by now.
+    while pids := members(state):
         if monotonic() > deadline:
-            raise StillAlive(f"container {state.id}: {len(left)} processes outlive SIGKILL, first {left[0].pid}")
-        # Frozen, nobody forks while the list is worked through; v2 does both in one step, cgroup.kill.
+            raise StillAlive(f"container {state.id}: {len(pids)} processes outlive SIGKILL, first {pids[0]}")
+        # Frozen, nobody forks while the list is made and worked through; v2 does it all in one step, cgroup.kill.
         for cgroup in state.cgroups:
             _write(f"{cgroup}/freezer.state", "FROZEN")
             _write(f"{cgroup}/cgroup.kill", "1")
+        left = processes(state)
         kill(left)
         _thaw(state)
         end(left, max(0.0, deadline - monotonic()))

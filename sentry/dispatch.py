@@ -137,10 +137,10 @@ class Dispatcher:
         task = Task(kernel, listener, serving)
         handlers = self._handlers
         counts = kernel.counts
-        serve, send, uniform = lib.serve, lib.notif_send, kernel.credentials.is_uniform
+        serve, send, uniform, held = lib.serve, lib.notif_send, kernel.credentials.is_uniform, kernel.holds.held
         while True:
             serving.acting = not kernel.chrooted and task.acts_for_everybody()
-            error = serve(listener, serving, uniform)
+            error = serve(listener, serving, uniform, held)
             if error:
                 if error != -errno.ENOTCONN:
                     kernel.say("listener: %s", os.strerror(-error))

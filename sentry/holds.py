@@ -6,7 +6,7 @@ do not end; so while anything is held one thread looks, every 10 ms, at the sign
 deliverable signal interrupts our call (SIGUSR1, EINTR) and the caller gets ERESTARTSYS: the kernel runs its handler
 and restarts the call or returns EINTR, by SA_RESTART. A caller that died is treated alike, without a reply; and so are all while
 the container freezes (runsc_cli/freezer.py). Until then what waits in place of the dead is there for others to meet, a reader of a FIFO
-say; so who meets something that may be it calls `end_dead` first.
+say; so who opens something that may be it calls `end_dead` before, and the loops in C open nothing while anything is `held`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 
 from sentry.abi import ERESTARTSYS
 from sentry.platform import signals
+from sentry.platform._native import ffi
 from sentry.platform.threads import Lock, get_ident, start_new_thread
 from sentry.task import HELD
 
@@ -35,9 +36,6 @@ TICK = 0.01
 
 MAX_HOLDS = 512
 """Threads that may wait at once; beyond it a call fails with ENOMEM, as it may on Linux."""
-
-RECENTLY = 1.0
-"""Seconds for which a wait whose caller died is remembered: longer than any call that may have met it is on its way through the sentry."""
 
 
 class _Hold:
@@ -58,16 +56,16 @@ class _Hold:
 class Holds:
     """The held replies of one container. `_lock` protects `_holds` and `_watching`."""
 
-    __slots__ = ("_credentials", "_enter_thread", "_holds", "_last_death", "_lock", "_watching")
+    __slots__ = ("_credentials", "_enter_thread", "_holds", "_lock", "_watching", "held")
 
     def __init__(self, credentials: CredentialCache, enter_thread: Callable[[], None]) -> None:
         self._credentials = credentials
         self._enter_thread = enter_thread
         self._lock = Lock()
         self._holds: set[_Hold] = set()
-        self._last_death = -RECENTLY
-        """When a wait without a caller ended last, time.monotonic(); single stores and loads."""
         self._watching = False
+        self.held = ffi.new("int *")
+        """How many there are; the loops of the listeners look at it."""
 
     def blocking(
         self, task: Task, call: Callable[[], int], deliver: Deliver, fd: int, *, ready: Callable[[], bool] = bool
@@ -86,6 +84,7 @@ class Holds:
                 os.close(fd)
                 raise OSError(errno.ENOMEM, "too many waiting calls")
             self._holds.add(hold)
+            self.held[0] = len(self._holds)
             start_watch = not self._watching
             self._watching = True
         if start_watch:
@@ -99,17 +98,18 @@ class Holds:
             for hold in self._holds:
                 hold.restart = True
 
-    def end_dead(self) -> bool:
-        """End the waits whose callers were killed. Returns whether there are such, or were a moment ago: what the caller of this met
-        may then be one of them, and has to be looked at again."""
+    def end_dead(self) -> None:
+        """End the waits whose callers were killed, and see those to their end that have just been replied to.
+
+        A caller that is killed after this was there when the call that this is for was made.
+        """
         with self._lock:
-            if not self._holds and time.monotonic() - self._last_death > RECENTLY:
-                return False
-            dead = [hold for hold in self._holds if not hold.reply.waiting() and not hold.done]  # in this order: a reply ends `waiting`, too
-        for hold in dead:
+            over = [hold for hold in self._holds if not hold.reply.waiting()]
+        for hold in over:
             while not hold.ended.acquire(timeout=0.001):
-                self._interrupt(hold)
-        return time.monotonic() - self._last_death <= RECENTLY
+                if not hold.done:
+                    self._interrupt(hold)
+            hold.ended.release()  # another listener's thread may wait for it as well
 
     def _interrupt(self, hold: _Hold) -> None:
         with self._lock:  # a thread that is still in the set has not ended
@@ -125,8 +125,6 @@ class Holds:
             result = -errno.EINTR
             while result == -errno.EINTR and reply.waiting():
                 result = -ERESTARTSYS if hold.restart or reply.signalled() else call()
-            if not reply.waiting():
-                self._last_death = time.monotonic()
             hold.done = True
             deliver(reply, result, fd)
         except OSError as e:
@@ -139,6 +137,7 @@ class Holds:
             hold.done = True
             with self._lock:
                 self._holds.discard(hold)
+                self.held[0] = len(self._holds)
             hold.ended.release()
 
     def _watch(self) -> None:

@@ -127,6 +127,9 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
     mode = mode & 0o7777 if flags & _CREATING else 0
     if flags & _TMPFILE or (flags & O_CREAT and flags & O_DIRECTORY):
         _check_flags(flags, mode, resolve)
+    holds = task.kernel.holds
+    if holds.held[0]:
+        holds.end_dead()
     try:
         if resolve:
             name = task.read_cstr(path)
@@ -158,10 +161,6 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
 def _open_special(task: Task, fd: int, kind: int, flags: int, may_control: bool = False) -> object:
     """`fd` was opened with O_NONBLOCK: give it the caller's mode, or wait as the caller has asked to. `may_control`: without O_NOCTTY."""
     cloexec = bool(flags & O_CLOEXEC)
-    if kind == S_IFIFO and flags & O_ACCMODE != os.O_RDWR and task.kernel.holds.end_dead():
-        fd = _open_again(fd, flags)
-        if fd < 0:
-            return _hold_open(task, ~fd, flags)
     if kind == S_IFIFO and not flags & (O_NONBLOCK | O_ACCMODE):
         return _hold_reader(task, fd, flags)
     if kind in (S_IFCHR, S_IFBLK):
@@ -171,21 +170,6 @@ def _open_special(task: Task, fd: int, kind: int, flags: int, may_control: bool 
     # slaves of pseudoterminals are all the terminals that a container has; drivers/tty/tty_io.c:tty_open_proc_set_tty()
     terminal = kind == S_IFCHR and os.major(task.opened.rdev) in _PTS_MAJORS
     return Fd(fd, cloexec, terminal and may_control and flags & O_ACCMODE != os.O_WRONLY)
-
-
-def _open_again(fd: int, flags: int) -> int:
-    """The FIFO `fd` opened once more, and `fd` closed: the other end that it met may have been ours, held for a caller that was killed.
-
-    While both are open, those who wait for this end have it. Returns the new descriptor, or ~N when the caller waits for the other
-    end, N an O_PATH descriptor of the FIFO. Raises ENXIO when it does not wait for it.
-    """
-    try:
-        again = lib.openat2_raw(AT_FDCWD, b"%d" % fd, flags & ~(_CREATING | O_NOFOLLOW | os.O_EXCL) | O_NONBLOCK, 0, 0)
-        if again == -errno.ENXIO and not flags & O_NONBLOCK:
-            return ~value(lib.openat2_raw(AT_FDCWD, b"%d" % fd, O_PATH, 0, 0))
-        return value(again)
-    finally:
-        os.close(fd)
 
 
 def _check_device(task: Task, fd: int, kind: str, flags: int) -> None:

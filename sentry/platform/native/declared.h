@@ -29,7 +29,7 @@ struct serving {
     char path[4096];
     struct opened opened;
 };
-int serve(int listener, struct serving *s, const int *uniform);
+int serve(int listener, struct serving *s, const int *uniform, const int *held);
 
 /* ---- ptrace(2): a tracer's side ---- */
 struct traced { int32_t tid; int32_t what; int64_t value; };

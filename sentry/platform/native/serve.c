@@ -109,18 +109,20 @@ static int handed_on(struct serving *s, int *error)
 
 /*
  * Receive calls, hand on those that are not for this process, and answer those that nothing is to be decided about: an open that gives
- * a regular file or a directory, off procfs, or nothing, while everybody in the container has one identity, which this thread has taken.
+ * a regular file or a directory, off procfs, or nothing, while everybody in the container has one identity, which this thread has taken, and
+ * no reply is held: of a FIFO, it might meet who waits in place of a dead caller (sentry/holds.py).
  * Returns 0 with the first other call, or -errno when nobody is left behind the listener. An open that was tried is not tried again: what
  * it gave is in *s.
  */
-static int serve(int listener, struct serving *s, const int *uniform)
+static int serve(int listener, struct serving *s, const int *uniform, const int *held)
 {
+    const volatile int *same = uniform, *waits = held;
     int r;
 
     do {
         r = next_call(listener, s);
         s->tried = NOT_TRIED;
-    } while (!r && (handed_on(s, &r) || (s->acting && *(const volatile int *)uniform && answer(listener, s))));
+    } while (!r && (handed_on(s, &r) || (s->acting && *same && !*waits && answer(listener, s))));
     roam();
     return r;
 }
