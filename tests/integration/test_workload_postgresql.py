@@ -71,6 +71,7 @@ pg_amcheck --install-missing --heapallindexed bench && echo intact
 
 backend=$(sql "select pid from pg_stat_activity where backend_type = 'checkpointer'")
 kill -KILL "$backend"
+until grep -q 'all server processes terminated; reinitializing' log; do :; done  # it may answer until it has seen the end of that process
 until [ "$(sql 'select 1' 2> /dev/null)" = 1 ]; do :; done
 grep -c 'all server processes terminated; reinitializing' log
 consistent | cut -d '|' -f 2-
