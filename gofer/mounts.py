@@ -374,6 +374,12 @@ def make_readonly(root: int, path: str) -> None:
         os.close(target)
 
 
+def empty_directory(what: str) -> int:
+    """A detached tmpfs that nobody can put anything into."""
+    attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    return new_filesystem("tmpfs", ("source=tmpfs", "size=0"), what, attrs)
+
+
 def null(root: int) -> int:
     """O_PATH descriptor of the container's own /dev/null, which its root may change as it likes. Raises MountError."""
     what = "mask a file with '/dev/null'"
@@ -398,8 +404,7 @@ def mask(root: int, path: str, own: bool = False, given: int = -1) -> None:
     check(target, what)
     try:
         if S_ISDIR(os.fstat(target).st_mode):
-            attrs = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-            fd = new_filesystem("tmpfs", ("source=tmpfs", "size=0"), what, attrs)
+            fd = empty_directory(what)
         else:
             source = os.dup(given) if given >= 0 else null(root) if own else check(lib.openat2_raw(AT_FDCWD, b"/dev/null", O_PATH, 0, 0), what)
             try:

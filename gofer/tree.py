@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from gofer import proctree
 from gofer.mounts import (
     DEFAULT_DEVICES,
     PUT_AT,
@@ -50,6 +51,7 @@ class Plan:
 
     __slots__ = (
         "cgroups",
+        "covered",
         "cwd",
         "defaults",
         "device_tree",
@@ -85,6 +87,8 @@ class Plan:
         """Directories of the container's cgroup by hierarchy, whose limits the generated /sys shows."""
         self.interfaces: list[tuple[str, int, str, int, int, int]] = []
         """Those of the container's network that the generated /sys shows: the parameters of sysfs.Interface. None: loopback alone."""
+        self.covered = False
+        """A procfs lists nothing of the host's: gofer/proctree.py."""
         self.masked: list[str] = []
         self.readonly: list[str] = []
         self.cwd = ""
@@ -171,6 +175,8 @@ def make(plan: Plan, entry: Entry, sock: wire.Socket) -> int:
         os.symlink(text, path.strip("/"), dir_fd=top)
     for mount in plan.mounts:
         mount.attach(top)
+        if plan.covered and mount.type == "proc":
+            proctree.cover(top, mount.destination)
         if not mount.destination.strip("/"):  # on the root: the rest goes on it
             os.close(top)
             top = _top()

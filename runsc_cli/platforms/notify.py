@@ -178,6 +178,7 @@ class Notify(Platform):
             from runsc_cli import interfaces
 
             plan.interfaces = interfaces.of(init, spaces["network"])
+        plan.covered = True
         gofer_sock, root, made = self._fork_gofer(plan, procfd, meanwhile)
         return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, plan.cgroups, view)
 

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 from sentry.platform.bpf import AllOf, AnyOf, Equal, In, MaskZero, Not
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sentry.platform.bpf import Rule
+
 # ---- sched.h: clone, unshare. Namespaces are the way to most kernel bugs that need a capability. ----
 
 _CLONE_NEW = {
@@ -232,6 +236,25 @@ IOCTL = In(1, _TERMINAL | _DESCRIPTOR | _FILE | _SOCKET_REQUEST)
 
 NO_PATH = Equal(1, 0, width=64)
 """A null pointer where a path is expected: the call is about the descriptor, or EFAULT. An empty path would have to be read."""
+
+# fcntl.h. Of O_PATH the kernel keeps no access mode, whatever else is asked for.
+_O_PATH = 0o10000000
+_WITH_DIRECTORY = 0o4000 | 0o400 | 0o100000 | 0o40000 | 0o400000 | 0o1000000 | 0o2000000
+"""O_NONBLOCK O_NOCTTY O_LARGEFILE O_DIRECT O_NOFOLLOW O_NOATIME O_CLOEXEC: what an open with O_DIRECTORY may have besides, to be one of a
+directory that is read. With O_CREAT, O_TRUNC, O_TMPFILE (which has O_DIRECTORY's bit) or to write it is something else."""
+
+
+def _path_only(arg: int) -> Rule:
+    return Not(MaskZero(arg, {"O_PATH": _O_PATH}))
+
+
+def _directory(arg: int) -> Rule:
+    return In(arg, {"O_DIRECTORY": 0o200000}, mask=~_WITH_DIRECTORY)
+
+
+OPEN_PATH_ONLY, OPENAT_PATH_ONLY = _path_only(1), _path_only(2)
+OPEN_DIRECTORY, OPENAT_DIRECTORY = AnyOf(_path_only(1), _directory(1)), AnyOf(_path_only(2), _directory(2))
+"""What may come of it is in a register, whatever the path says: a place without access, or a list of names."""
 
 NO_ADDRESS = Equal(4, 0, width=64)
 """sendto, recvfrom."""

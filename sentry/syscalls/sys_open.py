@@ -3,10 +3,11 @@
 Man pages: open(2), openat2(2), fifo(7), tty(4). The kernel opens, as the caller, on the sentry's side of the same mount tree;
 the descriptor is then put into the caller's table, so everything that follows (read, mmap, flock…) is native.
 
-O_PATH: a descriptor opened so cannot be put into another's table (the kernel's fget() refuses it), so the call is continued. Its
-flags are in a register, so whatever a racing thread makes of the name, the caller gets a place in its own view and no
-access; when it is opened through /proc/self/fd it comes here. openat2(2) has its flags in memory, where O_PATH may have become
-O_RDWR when the kernel reads them: ENOSYS with O_PATH, callers fall back.
+O_PATH: a descriptor opened so cannot be put into another's table (the kernel's fget() refuses it), so the call is the kernel's. The filter
+lets it pass, and where all opens are sent here (`sentry.syscalls.notified`) it is continued. Its flags are in a register, so whatever a
+racing thread makes of the name, the caller gets a place in its own view and no access; when it is opened through /proc/self/fd it
+comes here. openat2(2) has its flags in memory, where O_PATH may have become O_RDWR when the kernel reads them: ENOSYS with O_PATH,
+callers fall back.
 
 Descriptors that the container was given from outside (stdio above all) may denote objects that belong to no id of its user namespace, a
 pipe or file of the host's root. `/dev/stderr` and its like would then fail, for nobody behind the wall may open them, so who holds such an

@@ -353,7 +353,26 @@ _rows("cachestat", Denied(ENOSYS), note="tells what others have read of a shared
 
 # ---- names of files ----
 
-_rows("open openat openat2 creat", MEDIATED, PARTIAL, "opening a terminal does not make it the controlling one (on ptrace it does); openat2 with O_PATH: ENOSYS")
+_TERMINAL = "opening a terminal does not make it the controlling one (on ptrace it does)"
+_OPEN = _TERMINAL + "; native with O_PATH, and in standard for a directory that is read, but on the host's network, whose interfaces /proc/sys names"
+_rows(
+    "open",
+    NativeIf(when.OPEN_DIRECTORY, MEDIATED),
+    PARTIAL,
+    _OPEN,
+    strict=NativeIf(when.OPEN_PATH_ONLY, MEDIATED),
+    shared=NativeIf(when.OPEN_PATH_ONLY, MEDIATED),
+)
+_rows(
+    "openat",
+    NativeIf(when.OPENAT_DIRECTORY, MEDIATED),
+    PARTIAL,
+    _OPEN,
+    strict=NativeIf(when.OPENAT_PATH_ONLY, MEDIATED),
+    shared=NativeIf(when.OPENAT_PATH_ONLY, MEDIATED),
+)
+_rows("creat", MEDIATED, PARTIAL, _TERMINAL)
+_rows("openat2", MEDIATED, PARTIAL, _TERMINAL + "; with O_PATH: ENOSYS")
 _rows("mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat truncate", MEDIATED)
 _rows("chmod fchmodat fchmodat2 chown lchown fchownat utime utimes inotify_add_watch", MEDIATED)
 _rows("utimensat futimesat", NativeIf(when.NO_PATH, MEDIATED), note="native without a path: futimens")

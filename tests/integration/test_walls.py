@@ -68,6 +68,21 @@ def test_a_mask_cannot_be_taken_off(run, bundle: Bundles) -> None:
     assert done.err.count("nvalid argument") >= 5
 
 
+def test_the_kernel_lists_nothing_of_the_host_in_proc(run, bundle: Bundles) -> None:
+    """Opening a directory to read it is a native call in the profile standard, so what it must not list is covered, and stays so."""
+    made = script(
+        bundle,
+        "list() { ls -A $1 | grep -v -x -E '[0-9]+|net|pressure|self|sys|sysvipc|thread-self|tty' | "
+        "while read n; do ls -A $1/$n/; done 2> /dev/null; }; "
+        "list /proc; ls /proc/tty/driver; umount /proc/irq; umount -l /proc/irq; umount -l /proc/bus; list /proc; mkdir /a /b; "
+        "mount --bind /proc /a; list /a; mount --rbind / /b; umount /b/proc/irq; umount -l /b/proc/bus; list /b/proc; "
+        "ls /b/proc/irq /b/proc/sysvipc; echo end",
+    )
+    done = run(made)
+    assert done.out.splitlines() == ["/b/proc/irq:", "", "/b/proc/sysvipc:", "msg", "sem", "shm", "end"], done
+    assert done.err.count("nvalid argument") >= 5, done
+
+
 @pytest.mark.parametrize(("flag", "opposite"), [("ro", "rw"), ("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec")])
 def test_a_flag_of_a_mount_stays(run, bundle: Bundles, tmp_path: Path, flag: str, opposite: str) -> None:
     data = tmp_path / "data"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -294,3 +295,38 @@ def test_each_named_constant_has_the_value_of_the_kernel_s_headers(tmp_path: Pat
     theirs = {name: int(value) for name, value in map(str.split, output.splitlines())}
     assert {name: named[name] & U32 for name in theirs} == theirs
     assert len(named) - len(theirs) < 20, set(named) - set(theirs)
+
+
+O = {  # open(2)
+    "read": 0,
+    "path": os.O_PATH,
+    "path, to write": os.O_PATH | os.O_RDWR | os.O_CREAT,
+    "list": os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC,
+    "list, no link": os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NOATIME | os.O_NOCTTY,
+    "write": os.O_DIRECTORY | os.O_WRONLY,
+    "read and write": os.O_DIRECTORY | os.O_RDWR,
+    "fourth access mode": os.O_DIRECTORY | os.O_ACCMODE,
+    "create": os.O_DIRECTORY | os.O_CREAT,
+    "truncate": os.O_DIRECTORY | os.O_TRUNC,
+    "no name": os.O_TMPFILE | os.O_RDWR,
+    "no name, to read": os.O_TMPFILE,
+    "a flag to come": os.O_DIRECTORY | 1 << 30,
+}
+
+
+@pytest.mark.parametrize(
+    ("profile", "network", "native"),
+    [
+        ("standard", "none", {"path", "path, to write", "list", "list, no link"}),
+        ("standard", "host", {"path", "path, to write", "list", "list, no link"}),
+        ("standard", "shared", {"path", "path, to write"}),
+        ("strict", "none", {"path", "path, to write"}),
+    ],
+)
+def test_an_open_is_the_kernels_where_its_flags_bound_what_may_come_of_it(profile: str, network: str, native: set[str]) -> None:
+    for upper in (0, DIRTY):
+        for name, arg in (("open", 1), ("openat", 2)):
+            disposition = BY_NAME[name].disposition(profile, network)
+            decided = {what: decide(disposition, [U32] * arg + [flags | upper] + [U32] * (5 - arg)) for what, flags in O.items()}
+            assert {what for what, leaf in decided.items() if isinstance(leaf, Native)} == native
+            assert all(isinstance(leaf, Native | Mediated) for leaf in decided.values())
