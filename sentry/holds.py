@@ -98,10 +98,10 @@ class Holds:
             for hold in self._holds:
                 hold.restart = True
 
-    def end_dead(self) -> None:
-        """End the waits whose callers were killed, and see those to their end that have just been replied to.
+    def end_dead(self, task: Task) -> None:
+        """End the waits whose callers were killed, and see those to their end that have just been replied to, before `task` is served.
 
-        A caller that is killed after this was there when the call that this is for was made.
+        A caller that is killed after this was there when that call was made.
         """
         with self._lock:
             over = [hold for hold in self._holds if not hold.reply.waiting()]
@@ -109,6 +109,7 @@ class Holds:
             while not hold.ended.acquire(timeout=0.001):
                 if not hold.done:
                     self._interrupt(hold)
+                task.meanwhile()
             hold.ended.release()  # another listener's thread may wait for it as well
 
     def _interrupt(self, hold: _Hold) -> None:

@@ -259,6 +259,9 @@ class Task:
         if lib.notif_valid(self.listener, self.id) < 0:
             raise OSError(errno.ESRCH, "the caller is gone")
 
+    def meanwhile(self) -> None:
+        """Called now and then while this thread waits for another one of ours: what that one may be waiting for in its turn."""
+
     def hold(self) -> HeldReply:
         """Detach the reply from this call; the handler then returns HELD and answers from another thread."""
         if self.kernel.watch is not None:

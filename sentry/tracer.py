@@ -71,6 +71,9 @@ class TracedTask(Task):
         if lib.trace_alive(self.tid) < 0:
             raise OSError(errno.ESRCH, "the caller is gone")
 
+    def meanwhile(self) -> None:
+        self._tracer.answer_requests()
+
     def hold(self) -> HeldReply:
         return self._tracer.hold(self.tid)
 
@@ -85,7 +88,7 @@ class TracedReply(HeldReply):
         self._tracer = tracer
 
     def waiting(self) -> bool:
-        return self._tracer.holds(self)
+        return self._tracer.waits(self)
 
     def signalled(self) -> bool:
         """Of a tracee the kernel keeps those signals as well that it ignores, for its tracer to see: kernel/signal.c:sig_ignored()."""
@@ -184,30 +187,29 @@ class Tracer(Dispatcher):
     def holds(self, reply: HeldReply) -> bool:
         return self._held.get(reply.tid) is reply
 
+    def waits(self, reply: HeldReply) -> bool:
+        """Whether the caller has not got its reply: a descriptor that is given takes some steps of the tracee."""
+        return self.holds(reply) or reply.tid in self._given
+
     def settle(self, reply: HeldReply, value: int, given: Fd | None = None) -> int:
-        """Answer a held call, once; returns the number of what was given in the caller, or -errno.
-
-        Of a caller that is no more the tracer's thread is not asked: it may be waiting for the end of its hold, Holds.end_dead().
-        """
-
-        def gone() -> int:
-            if given is not None:
-                os.close(given.fd)
-            return -errno.ESRCH
+        """Answer a held call, once; returns the number of what was given in the caller, or -errno."""
 
         def act(request: _Request) -> bool:
             if not self.holds(reply):
-                request.result = gone()
+                if given is not None:
+                    os.close(given.fd)
+                request.result = -errno.ESRCH
                 return True
-            del self._held[reply.tid]
             if given is not None:
                 self._given[reply.tid] = request
+                del self._held[reply.tid]
                 self._begin(reply.tid, self._put([given.fd], given.cloexec, reply.tid))
                 return False
+            del self._held[reply.tid]
             self._answer(reply.tid, value)
             return True
 
-        return self._ask(act) if self.holds(reply) else gone()
+        return self._ask(act)
 
     def _ask(self, act: Callable[[_Request], bool]) -> int:
         request = _Request(act)
@@ -252,11 +254,7 @@ class Tracer(Dispatcher):
         task = self._task = TracedTask(self._kernel, serving, self)
         wait = lib.trace_wait
         while True:
-            while self._requests:
-                request = self._requests.popleft()
-                request.heard = True
-                if request.act(request):
-                    request.done.release()
+            self.answer_requests()
             error = wait(stop, call)
             if error == -errno.ECHILD:
                 self._idle.acquire()
@@ -271,6 +269,14 @@ class Tracer(Dispatcher):
                     self._other(tid, what, stop.value)
             elif error != -errno.EINTR:
                 raise OSError(-error, "waitpid")
+
+    def answer_requests(self) -> None:
+        """Do what other threads have asked for. Also within a call, where this thread waits for one of them."""
+        while self._requests:
+            request = self._requests.popleft()
+            request.heard = True
+            if request.act(request):
+                request.done.release()
 
     def _call(self, task: TracedTask, mark: int) -> None:
         """A tracee is at the begin of a call that the filter has sent to us."""

@@ -130,7 +130,7 @@ def _openat(task: Task, dirfd: int, path: int, flags: int, mode: int, resolve: i
         _check_flags(flags, mode, resolve)
     holds = task.kernel.holds
     if holds.held[0]:
-        holds.end_dead()
+        holds.end_dead(task)
     try:
         if resolve:
             name = task.read_cstr(path)

@@ -58,6 +58,32 @@ def test_fifos_of_the_dead(pysc: Pysc) -> None:
     met_nobody(pysc)
 
 
+WAITING = """if True:
+    import os, signal
+    signal.alarm(60)
+    os.mkfifo("/tmp/p")
+    opener = os.fork()
+    while opener == 0:
+        os.close(os.open("/etc/passwd", os.O_RDONLY))
+    for i in range(200):
+        reader = os.fork()
+        if reader == 0:
+            os.open("/tmp/p", os.O_RDONLY)
+            os._exit(0)
+        os.close(os.open("/tmp/p", os.O_WRONLY))
+        os.waitpid(reader, 0)
+    os.kill(opener, signal.SIGKILL)
+    print("ok")
+"""
+
+
+@pytest.mark.platforms("notify", "ptrace")
+def test_opens_while_others_get_what_they_have_waited_for(pysc: Pysc) -> None:
+    """On ptrace one thread takes a waiting caller through the steps in which it gets its descriptor, and serves all others meanwhile."""
+    done = pysc("do", "--quiet", "--", "python3", "-c", WAITING, timeout=100)
+    assert (done.code, done.out) == (0, "ok\n"), done
+
+
 def test_the_same_with_a_file_server(pysc: Pysc) -> None:
     met_nobody(pysc, "--directfs=false")
 

@@ -26,7 +26,7 @@ cat > prog.c <<'C'
 static int depth(int n) { return n ? n + depth(n - 1) : 0; }
 static void *work(void *x) { return (void *)(long)depth((int)(long)x); }
 int main(int argc, char **argv) {
-    if (argc > 1) { FILE *f = fopen("pid", "w"); fprintf(f, "%d\n", getpid()); fclose(f); pause(); return 0; }
+    if (argc > 1) { FILE *f = fopen("pid", "w"); fprintf(f, "%d\n", getpid()); fclose(f); for (;;) pause(); }  // a call by gdb may end one
     pthread_t t; void *r;
     pthread_create(&t, NULL, work, (void *)4L); pthread_join(t, &r);
     FILE *f = fopen("out", "w"); fprintf(f, "%ld\n", (long)r); fclose(f);
