@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 
-from gofer import proctree
 from gofer.mounts import (
     DEFAULT_DEVICES,
     PUT_AT,
@@ -42,6 +41,8 @@ from sentry.platform.groups import drop_groups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gofer.mounts import Device, Mount
     from gofer.overlay import Upper
 
@@ -51,7 +52,7 @@ class Plan:
 
     __slots__ = (
         "cgroups",
-        "covered",
+        "cover",
         "cwd",
         "defaults",
         "device_tree",
@@ -87,8 +88,8 @@ class Plan:
         """Directories of the container's cgroup by hierarchy, whose limits the generated /sys shows."""
         self.interfaces: list[tuple[str, int, str, int, int, int]] = []
         """Those of the container's network that the generated /sys shows: the parameters of sysfs.Interface. None: loopback alone."""
-        self.covered = False
-        """A procfs lists nothing of the host's: gofer/proctree.py."""
+        self.cover: Callable[[int, str], None] | None = None
+        """What is done to a procfs that is to list nothing of the host's, given the root and the place: gofer/proctree.py."""
         self.masked: list[str] = []
         self.readonly: list[str] = []
         self.cwd = ""
@@ -175,8 +176,8 @@ def make(plan: Plan, entry: Entry, sock: wire.Socket) -> int:
         os.symlink(text, path.strip("/"), dir_fd=top)
     for mount in plan.mounts:
         mount.attach(top)
-        if plan.covered and mount.type == "proc":
-            proctree.cover(top, mount.destination)
+        if plan.cover is not None and mount.type == "proc":
+            plan.cover(top, mount.destination)
         if not mount.destination.strip("/"):  # on the root: the rest goes on it
             os.close(top)
             top = _top()

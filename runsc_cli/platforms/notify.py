@@ -10,7 +10,7 @@ import os
 from stat import S_ISCHR, S_ISFIFO, S_ISREG
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
-from gofer import server
+from gofer import proctree, server
 from runsc_cli import directory, launch, namespaces
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices
@@ -178,7 +178,7 @@ class Notify(Platform):
             from runsc_cli import interfaces
 
             plan.interfaces = interfaces.of(init, spaces["network"])
-        plan.covered = True
+        plan.cover = proctree.cover
         gofer_sock, root, made = self._fork_gofer(plan, procfd, meanwhile)
         return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, plan.cgroups, view)
 

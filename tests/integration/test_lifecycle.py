@@ -146,7 +146,7 @@ def test_debug_says_once_what_was_mediated(pysc: Pysc, bundle: Bundles) -> None:
 @sandboxed
 def test_where_nobody_waits_the_sentry_says_it(pysc: Pysc, bundle: Bundles, tmp_path) -> None:
     with open(tmp_path / "log", "w") as log:
-        command = pysc.argv("--debug", "create", "-b", bundle(["ls", "/"]), pysc.id)
+        command = pysc.argv("--debug", "create", "-b", bundle(["cat", "/etc/passwd"]), pysc.id)
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, check=True, timeout=60)
     pysc("start", pysc.id, check=True)
     wait_for(pysc, "sentry")
