@@ -63,6 +63,8 @@ cron -f > second 2>&1 || echo "a second cron: $?"
 grep -c "can't lock" second
 
 if [ -n "$MINUTES" ]; then
+    # cron sees a change by the second of the directory's mtime
+    until [ "$(date +%s)" -gt "$(stat -c %Y /var/spool/cron/crontabs)" ]; do :; done
     echo "* * * * * echo a minute of \$LOGNAME > $PWD/ticks" | crontab -
     cat ticks
     echo "* * * * * echo another > $PWD/ticks" | crontab -
