@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_UMASK = 0o022
+"""What the gofer makes is the container's to see, and not by who may call us with which umask."""
+
+
 def daemon(name: str, keep: list[int], work: Callable[[], None], fork: Callable[[], int] = os.fork) -> int:
     """Fork a process of ours that holds no descriptor but `keep`, in a session of its own; returns its pid. Raises HostError."""
     try:
@@ -26,6 +30,7 @@ def daemon(name: str, keep: list[int], work: Callable[[], None], fork: Callable[
     code = 1
     try:
         os.setsid()
+        os.umask(_UMASK)
         _own_signals()
         title = ffi.new("char[]", name.encode())
         lib.prctl_(PR_SET_NAME, int(ffi.cast("uintptr_t", title)), 0, 0, 0)

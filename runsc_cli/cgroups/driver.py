@@ -108,6 +108,7 @@ class Cgroup:
         """mkdir -p; returns what was not there, parents first."""
         try:
             os.mkdir(path, 0o755)
+            os.chmod(path, 0o755)  # whatever the caller's umask: the container is to see it
         except FileNotFoundError:
             return self._mkdir(os.path.dirname(path)) + self._mkdir(path)
         except OSError as e:

@@ -33,7 +33,8 @@ def plan(mount: SpecMount, options: MountOptions, cgroup: Cgroup | None, warn: C
     for name, path in paths.items():
         place = os.path.basename(cgroup.mount_points[name]) if cgroup is not None else name
         if place not in made:
-            os.mkdir(place, 0o755, dir_fd=top)
+            os.mkdir(place, dir_fd=top)
+            os.chmod(place, 0o755, dir_fd=top)  # whatever the caller's umask
             made[place] = _bind(path, f"{mount.target.rstrip('/')}/{place}", options, warn, field)
     for name in paths:
         if name not in made and name.isalnum() and cgroup is not None:

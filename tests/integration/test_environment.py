@@ -118,3 +118,16 @@ def test_kernel_parameters_need_a_procfs(pysc: Pysc, bundle: Bundles) -> None:
     done = pysc("run", "-b", made, pysc.id)
     assert done.code == 1
     assert "linux.sysctl['net.ipv4.ip_forward']: is set through /proc/sys: add a mount of type proc" in done.err
+
+
+def test_the_callers_umask_is_not_that_of_what_the_container_sees(pysc: Pysc, bundle: Bundles) -> None:
+    made = bundle(["sh", "-c", "ls -ld / /* /dev/* /sys/* /sys/fs/cgroup/* /proc/sys | awk '{print $1, $3, $4, $NF}'"])
+    seen = {
+        umask: subprocess.run(
+            ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *pysc.argv("run", "-b", made, pysc.id)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60,
+        ).stdout
+        for umask in ("022", "077")
+    }  # fmt: skip
+    assert seen["022"].count("\n") > 20
+    assert seen["022"] == seen["077"]
