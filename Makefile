@@ -8,7 +8,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # A static path file: the import hook that setuptools would install instead costs every command 11 ms.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help demo test test-workloads test-python workload-table test-kill test-vm test-containerd syscall-tests compatibility lint bench bench-quick clean
+.PHONY: help demo test test-workloads test-python workload-table test-kill test-zygote test-vm test-containerd syscall-tests compatibility lint bench bench-quick clean
 
 help:
 	@echo 'make demo            set up, then run a container and a sandboxed command, and show what the sentry did'
@@ -17,6 +17,7 @@ help:
 	@echo 'make workload-table  the same, with times beside native ones, into docs/compatibility.md'
 	@echo "make test-python     CPython's whole test suite, in both profiles: two hours"
 	@echo 'make test-kill       SIGKILL at every step of every verb, to each process: an hour'
+	@echo 'make test-zygote     the tests of lifecycle, verbs and engines with commands that a zygote does: a quarter of an hour'
 	@echo 'make test-vm         cgroup version 2, the systemd driver (of a user too, and of engines), AppArmor: in a virtual machine, by qemu; a quarter of an hour'
 	@echo 'make test-containerd the tests of containerd and CRI with a newer containerd, built as a Go module: CONTAINERD=2.2.9'
 	@echo 'make syscall-tests   every case of the system call suite, in both profiles: some minutes'
@@ -43,6 +44,9 @@ test-python: $(VENV)/.installed-test
 
 test-kill: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest --every-step tests/integration/test_killed.py $(ARGS)
+
+test-zygote: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest --zygote --ignore-glob='*test_workload_*' tests/integration $(ARGS)
 
 CONTAINERD ?= 2.2.9
 CONTAINERD_DIR := build/containerd-$(CONTAINERD)
@@ -85,7 +89,7 @@ bench-quick: $(VENV)/.installed-bench
 	$(VENV)/bin/python -m benchmarks --quick $(ARGS)
 
 # The byte code is written here, so that PYTHONDONTWRITEBYTECODE in the environment does not slow every command down.
-$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py $(wildcard sentry/platform/native/*) runsc_cli/stage/stage.c scripts/system-packages.sh scripts/command.py
+$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py $(wildcard sentry/platform/native/*) runsc_cli/stage/stage.c runsc_cli/zygote/client.c scripts/system-packages.sh scripts/command.py
 	scripts/system-packages.sh '$(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(EDITABLE) .
@@ -100,4 +104,4 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info sentry/platform/_native.*.so sentry/platform/_native.[co] runsc_cli/stage/stage
+	rm -rf $(VENV) build *.egg-info sentry/platform/_native.*.so sentry/platform/_native.[co] runsc_cli/stage/stage runsc_cli/zygote/client

@@ -1,4 +1,4 @@
-"""The two pieces of C: the cffi module of the sentry, and the stage, a static program without a C library."""
+"""The three pieces of C: the cffi module of the sentry; the stage, a static program without a C library; the zygote's client."""
 
 import os
 import subprocess
@@ -12,19 +12,22 @@ STAGE_FLAGS = (
 ).split()
 
 
-class BuildWithStage(build_py):
-    """Compile runsc_cli/stage/stage.c beside its source; package data takes it from there."""
+CLIENT_FLAGS = "-Os -static -Wall -Wextra -Wl,-s".split()
+
+
+class BuildWithPrograms(build_py):
+    """Compile them beside their sources; package data takes them from there."""
 
     def run(self):
-        source = os.path.join("runsc_cli", "stage", "stage.c")
-        built = source + ".new"  # renamed when whole: a pysc that starts meanwhile reads one stage or the other
-        subprocess.run([os.environ.get("CC", "cc"), *STAGE_FLAGS, "-o", built, source], check=True)
-        os.replace(built, source.removesuffix(".c"))
+        for source, flags in (("runsc_cli/stage/stage.c", STAGE_FLAGS), ("runsc_cli/zygote/client.c", CLIENT_FLAGS)):
+            built = source + ".new"  # renamed when whole: a pysc that starts meanwhile reads one or the other
+            subprocess.run([os.environ.get("CC", "cc"), *flags, "-o", built, source], check=True)
+            os.replace(built, source.removesuffix(".c"))
         super().run()
 
 
 setup(
     cffi_modules=["sentry/platform/_native_build.py:ffibuilder"],
-    cmdclass={"build_py": BuildWithStage},
+    cmdclass={"build_py": BuildWithPrograms},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -75,10 +75,11 @@ def measure(cases: list[Case], runtimes: list[Runtime], trees: Trees, results: R
             print(f"{case.name}: round {number + 1} of {rounds}", file=sys.stderr)
             turn = number % len(runtimes)
             for runtime in [*runtimes[turn:], *runtimes[:turn]]:
-                if (case.name, runtime.name) in results.failures:
+                if (case.name, runtime.name) in results.failures or (runtime.starts_alone and not case.starts):
                     continue
                 try:
-                    results.add(runtime.name, case.measure(runtime, trees))
+                    with runtime.active():
+                        results.add(runtime.name, case.measure(runtime, trees))
                 except Failed as error:
                     results.failures[case.name, runtime.name] = str(error)
 

@@ -39,9 +39,10 @@ class Metric:
 
 
 class Case(Protocol):
-    """Something to run; one run gives samples of one or several metrics."""
+    """Something to run; one run gives samples of one or several metrics. `starts`: of how containers start."""
 
     name: str
+    starts: bool
 
     def metrics(self) -> list[Metric]: ...
     def measure(self, runtime: Runtime, trees: Trees) -> dict[str, list[float]]: ...
@@ -51,6 +52,7 @@ class SystemCalls:
     """guest.c times single system calls. The goals are those of the profile standard."""
 
     name = "calls"
+    starts = False
     _NATIVE = 1.05
 
     def __init__(self, rounds: int) -> None:
@@ -86,6 +88,8 @@ class SystemCalls:
 class Workload:
     """A program over the host's system directories. Only the program is timed, in the container, the first run apart."""
 
+    starts = False
+
     def __init__(self, name: str, command: list[str], count: int, ratio: float) -> None:
         self.name = name
         self._command = command
@@ -105,6 +109,7 @@ class StartUp:
     """`run` of true in a busybox bundle, from the start of the command to its end."""
 
     name = "run_true"
+    starts = True
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -123,6 +128,7 @@ class Exec:
     """`exec` of true in a container that sleeps."""
 
     name = "exec_true"
+    starts = True
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -146,6 +152,7 @@ class Memory:
     """
 
     name = "memory"
+    starts = True
     _SCRIPT = "find / >/dev/null 2>&1; echo ready; exec sleep 1000"
 
     def metrics(self) -> list[Metric]:

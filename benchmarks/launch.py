@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks.runtimes import check, libc
+from benchmarks.runtimes import check, helpers, libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def _message(stderr: str) -> str:
 
 
 def descendants() -> dict[int, str]:
-    """Our children and theirs, zombies too: pid -> name."""
+    """Our children and theirs, zombies too, but for helpers: pid -> name."""
     parents: dict[int, list[int]] = {}
     names: dict[int, str] = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
@@ -142,6 +142,7 @@ def descendants() -> dict[int, str]:
     todo = [os.getpid()]
     while todo:
         for child in parents.get(todo.pop(), []):
-            found[child] = names[child]
+            if child not in helpers:
+                found[child] = names[child]
             todo.append(child)
     return found

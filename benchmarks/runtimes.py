@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Any
 
@@ -29,8 +30,17 @@ def check(result: int, what: str) -> None:
         raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
+helpers: set[int] = set()
+"""Processes that are no container's: nobody ends them, nor asks what they take."""
+
+
 class Runtime:
     """An OCI runtime with runc's command line; the subclasses say what is different."""
+
+    starts_alone = False
+    """Only how containers start is different from another runtime of the table."""
+    zygote = False
+    """An engine is to have one beside it."""
 
     def __init__(self, name: str, program: str, *options: str) -> None:
         self.name = name
@@ -66,6 +76,11 @@ class Runtime:
     def before_exec(self) -> Callable[[], None] | None:
         """What the child process does before it becomes the runtime."""
         return None
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """While it is measured."""
+        yield
 
 
 class Native(Runtime):
@@ -155,6 +170,25 @@ class Pysc(Runtime):
         subprocess.run([sys.executable, "-m", "compileall", "-q", *packages], check=True)
 
 
+class Zygote(Pysc):
+    """pysc beside a process that has all loaded: what is left of a start. It runs only while this is measured, so that no other asks it."""
+
+    starts_alone = True
+    zygote = True
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        with subprocess.Popen([self.program, "zygote"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            process.stderr.readline()  # it listens
+            helpers.add(process.pid)
+            try:
+                yield
+            finally:
+                helpers.remove(process.pid)
+                process.terminate()
+
+
 def find_pysc() -> str:
     """The command beside this interpreter, else that of PATH."""
     beside = os.path.join(os.path.dirname(sys.executable), "pysc")
@@ -171,4 +205,6 @@ def all_runtimes(pysc: str) -> list[Runtime]:
         Runtime("runsc", "runsc", "--network=none", "--ignore-cgroups"),
         Pysc("pysc", pysc),
         Pysc("pysc strict", pysc, "--profile=strict"),
+        Zygote("pysc zygote", pysc),
+        Zygote("trusted zygote", pysc, "--platform=namespace"),
     ]

@@ -402,6 +402,8 @@ VERBS = (
         ), most=None,
         examples=("pysc syscall-tests open rename.exchange", "pysc syscall-tests --platform runc --platform notify",
                   "pysc syscall-tests --profile strict --json out.json")),
+    Verb("zygote", "do the work of root's commands without an interpreter's start, until ended: a process that has all loaded, and forks",
+        examples=("pysc zygote &", "pysc --debug zygote    # says which commands had to do without it, and why")),
     Verb("version", "print the version", examples=("pysc version",)),
 )  # fmt: skip
 

@@ -18,6 +18,7 @@ import os
 from select import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, poll
 from time import monotonic
 
+from runsc_cli import children
 from sentry.platform.signals import (  # fmt: skip
     SIG_DFL,
     SIG_IGN,
@@ -282,7 +283,7 @@ def _reap(pid: int) -> int | None:
     code = None
     while True:
         try:
-            child, status = os.waitpid(-1, os.WNOHANG)
+            child, status = children.reap()
         except ChildProcessError:
             if code is None:
                 raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from containers import Bundles, Pysc, descendants, end_descendants, make_busybox_root, mounts_below, subreaper
+from zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -34,6 +35,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run the workloads in every sandbox, but not in their full size")
     parser.addoption("--results", type=Path, help="append a line of JSON for each workload in each sandbox (scripts/workload_table.py)")
     parser.addoption("--every-step", action="store_true", help="kill at every step of every verb (test_killed.py): hours")
+    parser.addoption("--zygote", action="store_true", help="the command is the one that asks a zygote, which is started")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _zygote(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not request.config.getoption("--zygote"):
+        yield
+        return
+    with Zygote() as zygote:
+        Pysc.zygote = zygote
+        yield
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

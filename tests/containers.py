@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import Any
+
+    from zygote import Zygote
 
 PR_SET_CHILD_SUBREAPER = 36
 _CGROUP = "/sys/fs/cgroup"
@@ -141,6 +143,7 @@ class Pysc:
     `id` names a container by this process and test: cgroups are the machine's, also where the store is not."""
 
     _count = itertools.count()
+    zygote: ClassVar[Zygote | None] = None
 
     def __init__(self, root: Path, platform: str = "notify") -> None:
         self.root = root
@@ -152,7 +155,8 @@ class Pysc:
         """The command line, for those who start it by themselves."""
         self._words.update(filter(None, map(str, words)))
         globals = ["--root", str(self.root), *(["--platform", self.platform] if self.platform else [])]
-        return [sys.executable, "-P", "-m", "runsc_cli.main", *globals, *map(str, words)]
+        command = [sys.executable, "-P", "-m", "runsc_cli.main"] if self.zygote is None else [str(self.zygote.command)]
+        return [*command, *globals, *map(str, words)]
 
     def __call__(
         self,

@@ -88,7 +88,7 @@ class Beside:
         if unified is None:
             return os.fork()
         try:
-            return _fork_into(unified)
+            return fork_into(unified)
         except OSError as e:
             assert self._cgroup is not None
             if e.errno in (EACCES, EPERM) and self._cgroup.rootless():  # one may make a cgroup where one may not move to
@@ -140,7 +140,7 @@ def _fork_attached(attach: Callable[[int], None]) -> int:
     return pid
 
 
-def _fork_into(directory: str) -> int:
+def fork_into(directory: str) -> int:
     """clone3(2) with CLONE_INTO_CGROUP, from a process with one thread: moving there afterwards would take 10 ms, see leaf.enter().
 
     The C library keeps the thread's id; the kernel writes the child's where it has ours, as for fork(3). Raises OSError.

@@ -16,7 +16,7 @@ import os
 import struct
 from _socket import MSG_DONTWAIT
 
-from sentry.platform import signals
+from runsc_cli import children
 from sentry.platform._native import lib
 from sentry.platform.wire import Closed, Socket, pair, send_fds
 from sentry.syscalls.numbers import NUMBERS
@@ -38,8 +38,6 @@ _HEAD = struct.Struct("<II")
 _U64 = (1 << 64) - 1
 
 _SIGKILL = 9
-_PYTHON_IGNORES = (13, 25)
-"""SIGPIPE and SIGXFSZ: an ignored signal stays ignored across execve(2), and a workload expects the default."""
 
 BINARY = os.path.join(os.path.dirname(__file__), "stage")
 
@@ -202,11 +200,7 @@ class Stage:
         ours, theirs = pair()
         exe = _sealed_copy(above=number)
         try:
-            actions = [(os.POSIX_SPAWN_DUP2, fd, i) for i, fd in enumerate(stdio) if fd != i]
-            actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), number))
-            argv = ["pysc-init", str(number)]
-            default = _PYTHON_IGNORES if ignoring else signals.every()
-            self.pid = os.posix_spawn(f"/proc/self/fd/{exe}", argv, {}, file_actions=actions, setsigdef=default)
+            self.pid = children.spawn(exe, theirs.fileno(), number, stdio, ignoring=ignoring)
         finally:
             os.close(exe)
             theirs.close()
@@ -257,10 +251,10 @@ class Stage:
         first = self.answer()
         if first[clone.index]:
             parent, child = first, self.answer()
-            os.waitpid(self.pid, 0)
+            children.wait(self.pid)
         else:
             # The parent ends with its answer. Without one it was killed just then: do not wait for it, nor the child for us.
-            status = os.waitpid(self.pid, 0)[1]
+            status = children.wait(self.pid)
             try:
                 parent, child = self.answer(MSG_DONTWAIT), first
             except BlockingIOError:
@@ -290,7 +284,7 @@ class Stage:
         """Wait until it has ended; its wait status. From then on its number may be another process's: forget it."""
         pid, self.pid = self.pid, 0
         try:
-            return os.waitpid(pid, 0)[1] if pid > 0 else 0
+            return children.wait(pid) if pid > 0 else 0
         except ChildProcessError:
             return 0
 

@@ -26,9 +26,21 @@ def run(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_starts_an_interpreter_without_site() -> None:
-    first, *_ = COMMAND.read_text().splitlines()
+    first, *_ = (COMMAND.parent.parent / "lib" / "pysc" / "pysc").read_text().splitlines()
     assert first.endswith(" -IS"), "written by pip: see the Makefile"
     assert run("version").stdout.startswith(f"pysc version {VERSION}\n")
+
+
+def test_both_names_are_one_file() -> None:
+    """By which a zygote is found."""
+    assert COMMAND.samefile(COMMAND.with_name("pysc-trusted"))
+
+
+def test_a_symbolic_link_finds_the_rest(tmp_path: Path) -> None:
+    for name in ("pysc", "pysc-trusted", "another"):
+        (tmp_path / name).symlink_to(COMMAND)
+        done = subprocess.run([tmp_path / name, "version"], capture_output=True, text=True, check=False)
+        assert done.stdout.startswith(f"pysc version {VERSION}\n"), done
 
 
 def test_click_is_found() -> None:

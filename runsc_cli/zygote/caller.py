@@ -1,0 +1,170 @@
+"""What a command has from whoever called it, and how a worker of the zygote comes to have the same: execve(2), credentials(7), namespaces(7).
+
+What it is for this process to set, it sets: directory, descriptors, environment, umask, limits, signals, priorities, cgroups. In all else
+it must agree with the caller; where it does not, or anything of this fails, the caller does its work without a zygote.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import os
+import resource
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+from runsc_cli.rlimits import NUMBERS as LIMITS
+from sentry.platform import signals
+from sentry.platform._native import lib
+from sentry.syscalls.numbers import NUMBERS
+
+_SAME = (
+    "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters",
+    "Speculation_Store_Bypass", "SpeculationIndirectBranch", "THP_enabled", "Mems_allowed",
+)  # fmt: skip
+"""Lines of /proc/PID/status, proc_pid_status(5)."""
+
+_SAME_FILES = ("attr/current", "personality")
+_UTF8 = ("utf-8", "utf8")
+_STDIO = range(3)
+_PRIO_PROCESS, _IOPRIO_WHO_PROCESS = 0, 1
+_UNIFIED = ""
+
+
+class Declined(Exception):
+    """The caller is to do without: why, for the log."""
+
+
+class Caller:
+    """The process `pid`, which waits for our answer and so does not change."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status = _fields(pid)
+        self.argv = _strings(pid, "cmdline")
+        self.environ = [each.partition(b"=") for each in _strings(pid, "environ")]
+
+    def compare(self) -> None:
+        """Raises Declined where this process is somebody else than the caller."""
+        ours = _fields("self")
+        for name in _SAME:
+            if self._status.get(name) != ours.get(name):
+                raise Declined(f"{name} is {self._status.get(name)}, the zygote's {ours.get(name)}")
+        for name in os.listdir("/proc/self/ns"):
+            if os.readlink(f"/proc/{self.pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
+                raise Declined(f"another {name} namespace")
+        if not os.path.samestat(os.stat(f"/proc/{self.pid}/root"), os.stat("/")):
+            raise Declined("another root directory")
+        for name in _SAME_FILES:
+            if _read(self.pid, name) != _read("self", name):
+                raise Declined(f"another {name}")
+        if os.sched_getscheduler(self.pid) != os.sched_getscheduler(0):
+            raise Declined("another scheduling policy")
+
+    def check_environment(self) -> None:
+        """Raises Declined where it would mean something to an interpreter, or is about a process and not us."""
+        environ = {name: value for name, _, value in reversed(self.environ)}
+        locale = next((value for name in (b"LC_ALL", b"LC_CTYPE", b"LANG") if (value := environ.get(name, b""))), b"C")
+        if locale not in (b"C", b"POSIX") and not os.fsdecode(locale).lower().endswith(_UTF8):
+            raise Declined(f"the character set of {os.fsdecode(locale)}")
+        if b"LISTEN_PID" in environ:
+            raise Declined("LISTEN_PID is set")
+
+    def numbers(self) -> list[int]:
+        """Of its descriptors, but for those that the client has opened. Raises Declined, OSError."""
+        numbers = [
+            number
+            for number in map(int, os.listdir(f"/proc/{self.pid}/fd"))
+            if not int(_fields(self.pid, f"fdinfo/{number}")["flags"], 8) & os.O_CLOEXEC
+        ]
+        if not set(_STDIO).issubset(numbers):
+            raise Declined("stdio is closed")
+        return numbers
+
+    def take(self, numbers: list[int], above: int) -> None:
+        """Become like it. `numbers` of its descriptors, all below `above`, where nothing of ours remains. Raises Declined, OSError."""
+        self._take_descriptors(numbers, above)
+        directory = os.open(f"/proc/{self.pid}/cwd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.fchdir(directory)
+        os.close(directory)
+        os.umask(int(self._status["Umask"], 8))
+        for limit in LIMITS.values():
+            theirs = resource.prlimit(self.pid, limit)
+            if theirs != resource.getrlimit(limit):
+                resource.setrlimit(limit, theirs)
+        self._take_scheduling()
+        self._take_signals()
+        os.environ.clear()
+        for name, _, value in reversed(self.environ):  # getenv(3): the first counts
+            os.environb[name] = value
+
+    def _take_descriptors(self, numbers: list[int], above: int) -> None:
+        copies = {}
+        for number in numbers:
+            fd = lib.get_fd(self.pid, number)
+            if fd < 0:
+                raise OSError(-fd, os.strerror(-fd))
+            copies[number] = fcntl(fd, F_DUPFD_CLOEXEC, above)
+            os.close(fd)
+        if any(os.isatty(copies[number]) for number in _STDIO):
+            raise Declined("a terminal, whose job control is about processes of its session")
+        os.closerange(0, above)
+        for number, fd in copies.items():
+            os.dup2(fd, number)
+            os.close(fd)
+
+    def _take_scheduling(self) -> None:
+        adjustment = _read(self.pid, "oom_score_adj")
+        if adjustment != _read("self", "oom_score_adj"):
+            with open("/proc/self/oom_score_adj", "wb") as file:
+                file.write(adjustment)
+        nice = os.getpriority(_PRIO_PROCESS, self.pid)
+        if nice != os.getpriority(_PRIO_PROCESS, 0):
+            os.setpriority(_PRIO_PROCESS, 0, nice)
+        affinity = os.sched_getaffinity(self.pid)
+        if affinity != os.sched_getaffinity(0):
+            os.sched_setaffinity(0, affinity)
+        priority = lib.syscall6(NUMBERS["ioprio_get"], _IOPRIO_WHO_PROCESS, self.pid, 0, 0, 0, 0)
+        if priority != lib.syscall6(NUMBERS["ioprio_get"], _IOPRIO_WHO_PROCESS, 0, 0, 0, 0, 0):
+            error = lib.syscall6(NUMBERS["ioprio_set"], _IOPRIO_WHO_PROCESS, 0, priority, 0, 0, 0)
+            if error < 0:
+                raise OSError(-error, os.strerror(-error))
+
+    def _take_signals(self) -> None:
+        """As an interpreter finds them and changes them when it starts."""
+        ignored, blocked = (int(self._status[name], 16) for name in ("SigIgn", "SigBlk"))
+        for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP, signals.SIGPIPE, signals.SIGXFSZ}:
+            usual = _signal.default_int_handler if number == signals.SIGINT else signals.SIG_DFL
+            signals.handle(number, signals.SIG_IGN if ignored >> (number - 1) & 1 else usual)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, [number for number in signals.every() if blocked >> (number - 1) & 1])
+
+    def cgroups(self) -> tuple[str, list[str]]:
+        """The directories of its cgroups where they are not ours: of version 2, empty if it is, and of version 1. Raises HostError."""
+        from runsc_cli.cgroups import hierarchy
+
+        theirs = hierarchy.parse_own(os.fsdecode(_read(self.pid, "cgroup")))
+        found = hierarchy.find()
+        if theirs == found.own:
+            return "", []
+        own, found.own = found.own, theirs
+        differing = [each for each in theirs if theirs[each] != own.get(each)]
+        if not all(each in found.mounts for each in differing):
+            raise Declined("it is in a cgroup of a hierarchy that is not mounted")
+        unified = found.directory(_UNIFIED) if _UNIFIED in differing else ""
+        return unified, list(dict.fromkeys(found.directory(each) for each in differing if each != _UNIFIED))
+
+
+def _read(pid: int | str, name: str) -> bytes:
+    """A file of /proc/PID; empty where this kernel has none, or says that it means nothing here."""
+    try:
+        with open(f"/proc/{pid}/{name}", "rb", 0) as file:
+            return b"".join(iter(lambda: file.read(1 << 16), b""))
+    except (FileNotFoundError, OSError):
+        return b""
+
+
+def _strings(pid: int, name: str) -> list[bytes]:
+    return _read(pid, name).split(b"\0")[:-1]
+
+
+def _fields(pid: int | str, name: str = "status") -> dict[str, str]:
+    lines = _read(pid, name).decode(errors="replace").splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}

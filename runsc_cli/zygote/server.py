@@ -1,0 +1,118 @@
+"""The zygote itself: loads everything, listens, forks. It reads nothing of what clients say, and holds nothing of any container."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import gc
+import os
+import pkgutil
+import sys
+from _socket import SO_PEERCRED, SOL_SOCKET
+from errno import EADDRINUSE, ECONNREFUSED
+from struct import unpack
+
+from runsc_cli.errors import PyscError
+from runsc_cli.zygote import worker
+from sentry.platform import signals, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+DIRECTORY = "/run/pysc-zygote"
+_BACKLOG = 1024
+_PACKAGES = ("sentry", "gofer", "runsc_cli")
+_RARE = ("runsc_cli.cli", "runsc_cli.suite", "runsc_cli.cgroups.bus", "runsc_cli.cgroups.systemd", "sentry.platform._native_build")
+"""What needs third-party modules, or is no hot verb's."""
+
+
+def path() -> str:
+    """Of the socket for this installation: named by the client's file, which the client looks at as well. Raises PyscError."""
+    try:
+        with open(sys.argv[0], "rb") as file:
+            made = file.read(4) == b"\x7fELF"
+            found = os.fstat(file.fileno())
+    except OSError:
+        made = False
+    if not made:
+        raise PyscError("the command was not made by `make`: it would not ask a zygote")
+    return f"{DIRECTORY}/{found.st_dev:x}.{found.st_ino:x}"
+
+
+def load() -> None:
+    """Import all that a worker may need."""
+    for package in _PACKAGES:
+        for module in pkgutil.walk_packages(__import__(package).__path__, f"{package}."):
+            if not module.name.startswith(_RARE):
+                __import__(module.name)
+    gc.collect()
+    gc.freeze()
+
+
+def serve(where: str, *, debug: bool) -> None:
+    """Listen at `where` until SIGTERM or SIGINT. `debug`: say on stderr whom we decline and why. Raises PyscError."""
+    listener = _listen(where)
+    modules = _modules()
+    log = os.dup(2) if debug else -1
+    signals.handle(signals.SIGCHLD, signals.SIG_IGN)  # workers are reaped by the kernel
+    for number in (signals.SIGTERM, signals.SIGINT):
+        signals.handle(number, _signal.default_int_handler)
+    try:
+        print(f"listening at {where}", file=sys.stderr, flush=True)
+        while True:
+            fd, _address = listener._accept()  # type: ignore[attr-defined]
+            conn = wire.Socket(fileno=fd)
+            if _modules() != modules:
+                raise PyscError("pysc was changed: start its zygote again")
+            if os.fork() == 0:
+                _work(listener, conn, log)
+            conn.close()
+    except KeyboardInterrupt:
+        return
+    finally:
+        os.unlink(where)
+
+
+def _work(listener: wire.Socket, conn: wire.Socket, log: int) -> NoReturn:
+    try:
+        listener.close()
+        client, _uid, _gid = unpack("iII", conn.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
+        worker.Worker(conn, client, log).serve()
+    finally:
+        os._exit(1)
+
+
+def _listen(where: str) -> wire.Socket:
+    os.makedirs(DIRECTORY, 0o700, exist_ok=True)
+    there = os.lstat(DIRECTORY)
+    if there.st_uid != 0 or there.st_mode & 0o077:
+        raise PyscError(f"{DIRECTORY} is open to others: remove it")
+    listener = wire.listener()
+    try:
+        listener.bind(where)
+    except OSError as error:
+        if error.errno != EADDRINUSE or not _stale(where):
+            raise
+        os.unlink(where)
+        listener.bind(where)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _stale(where: str) -> bool:
+    """Nobody listens there. Raises PyscError if somebody does."""
+    probe = wire.listener()
+    try:
+        probe.connect(where)
+    except OSError as error:
+        return error.errno == ECONNREFUSED
+    finally:
+        probe.close()
+    raise PyscError("there is a zygote already")
+
+
+def _modules() -> list[tuple[str, int, int]]:
+    """What was loaded, and when it was written: who changes pysc does not want to run what it was."""
+    ours = [module for name, module in sys.modules.items() if name.partition(".")[0] in _PACKAGES]
+    files = [file for module in ours if (file := getattr(module, "__file__", None))]
+    return [(file, found.st_mtime_ns, found.st_ino) for file in files if (found := os.stat(file))]

@@ -1,0 +1,107 @@
+"""What the zygote forks for a connection: takes over who the client is, and does what its command line says."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from fcntl import F_DUPFD_CLOEXEC, F_SETFL, F_SETOWN, F_SETSIG, fcntl
+
+from runsc_cli import children
+from runsc_cli.zygote.caller import Caller, Declined
+from sentry.platform import signals, wire
+from sentry.platform.confine import where
+
+_AGREED = b"y"
+
+
+class Worker:
+    """Serves the client at `conn`, whose pid is `client`. `log`: where a refusal is told, -1 for nowhere."""
+
+    def __init__(self, conn: wire.Socket, client: int, log: int) -> None:
+        self._conn = conn
+        self._client = client
+        self._log = log
+
+    def serve(self) -> None:
+        """Do what it asks for, or decline."""
+        try:
+            argv = self._take_over()
+        except Exception as reason:  # whatever it is, the client can do it alone
+            if self._log >= 0:
+                text = f"pid {self._client} has to do without the zygote: {reason!r}{where(reason)}\n"
+                os.write(self._log, text.encode(errors="replace"))
+            return
+        sys.argv = argv
+        sys.stdin, sys.stdout, sys.stderr = (_stream(fd) for fd in range(3))
+        children.client = children.Client(self._conn)
+        from runsc_cli.main import main
+
+        code = main()
+        sys.stderr.flush()
+        self._let_go()
+        children.client.leave(code)
+
+    def _let_go(self) -> None:
+        """Hold nothing of the caller's when the command has ended, though this process takes a moment more."""
+        os.chdir("/")
+        conn = self._conn.fileno()
+        os.closerange(0, conn)
+        os.closerange(conn + 1, os.sysconf("SC_OPEN_MAX"))
+
+    def _take_over(self) -> list[str]:
+        """The command line. When it is returned, the command is ours to do."""
+        name, _fds = wire.recv_fds(self._conn)
+        caller = Caller(self._client)
+        _join(*caller.cgroups())
+        caller.compare()
+        caller.check_environment()
+        numbers = caller.numbers()
+        above = max(numbers) + 1
+        self._conn = wire.Socket(fileno=_raise(self._conn.detach(), above))
+        self._log = _raise(self._log, above) if self._log >= 0 else -1
+        caller.take(numbers, above)
+        pidfd, leash = os.pidfd_open(os.getpid()), _leash()
+        wire.send_fds(self._conn, _AGREED, (pidfd, leash))
+        os.close(pidfd)
+        os.close(leash)
+        if wire.recv_fds(self._conn)[0] != _AGREED:
+            raise Declined("it does not agree")
+        return [os.fsdecode(each) for each in (name, *caller.argv[1:])]
+
+
+def _raise(fd: int, above: int) -> int:
+    """The same descriptor with another number, from `above` on."""
+    higher = fcntl(fd, F_DUPFD_CLOEXEC, above)
+    os.close(fd)
+    return higher
+
+
+def _join(unified: str, others: list[str]) -> None:
+    """Go to the cgroups `others` of version 1 and be born again in `unified`; see cgroups/beside.py for why so. Raises OSError."""
+    if unified:
+        from runsc_cli.cgroups.beside import fork_into
+
+        if fork_into(unified):
+            os._exit(0)
+    for each in others:
+        fd = os.open(f"{each}/tasks", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, b"0")
+        os.close(fd)
+
+
+def _leash() -> int:
+    """The end of a pipe that the client is to hold: when it is gone, however the client ended, this process gets SIGKILL: fcntl(2)."""
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    fcntl(ours, F_SETOWN, os.getpid())
+    fcntl(ours, F_SETSIG, signals.SIGKILL)
+    fcntl(ours, F_SETFL, os.O_ASYNC)
+    return theirs
+
+
+def _stream(fd: int) -> io.TextIOWrapper:
+    """As the interpreter makes them for stdio that is no terminal, where the character set is UTF-8."""
+    raw = io.FileIO(fd, "r" if fd == 0 else "w", closefd=False)
+    buffered = io.BufferedReader(raw) if fd == 0 else io.BufferedWriter(raw)
+    errors = "backslashreplace" if fd == 2 else "surrogateescape"
+    return io.TextIOWrapper(buffered, "utf-8", errors, line_buffering=fd == 2)

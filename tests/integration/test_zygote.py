@@ -1,0 +1,360 @@
+"""Commands that a zygote does: nobody can tell but by the time they take, and what it cannot do as well they do alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from containers import Bundles, Pysc, descendants, requires
+from zygote import COMMAND, Zygote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not COMMAND.exists(), reason="no pysc command in this environment"),
+    requires("busybox"),
+]
+
+COLD = COMMAND.parent.parent / "lib" / "pysc" / "pysc"
+"""The command without the client in front."""
+
+LONGER = 60
+QUIET: dict[str, object] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+"""What is detached keeps what it is given."""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Zygote]:
+    if Pysc.zygote is not None:
+        yield Pysc.zygote
+        return
+    with Zygote() as zygote:
+        yield zygote
+
+
+@pytest.fixture
+def zygote(running: Zygote) -> Iterator[Zygote]:
+    """One that has nothing to tell yet. Its workers end just after their commands."""
+    running.log()
+    yield running
+    running.rest()
+
+
+def argv(pysc: Pysc, *words: object, command: Path = COMMAND) -> list[str]:
+    """As pysc.argv(), with the command that asks a zygote."""
+    shown = pysc.argv(*words)
+    return [str(command), *shown[shown.index("--root") :]]
+
+
+def run(line: Sequence[str], **more: object) -> subprocess.CompletedProcess[str]:
+    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.run(line, text=True, timeout=LONGER, check=False, **given)  # type: ignore[call-overload, no-any-return]
+
+
+def executes(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/exe")
+
+
+def workers(zygote: Zygote) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{zygote.pid}/task/{zygote.pid}/children").read_text().split()]
+
+
+def wait_until(condition: object, what: str) -> None:
+    deadline = time.monotonic() + LONGER
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
+def state(pysc: Pysc) -> dict[str, object]:
+    loaded: dict[str, object] = json.loads((pysc.root / pysc.id / "state.json").read_text())
+    return loaded
+
+
+def started(pysc: Pysc, line: list[str]) -> subprocess.Popen[str]:
+    """A command in the foreground, whose container runs."""
+    command = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    assert command.stdout.readline() == "up\n"
+    return command
+
+
+UP = "trap 'exit 5' TERM; echo up; sleep 1000 & wait"
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_the_command_stays_the_client_and_is_the_parent_of_the_container(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    with started(pysc, argv(pysc, "run", "-b", bundle(["sh", "-c", UP]), pysc.id)) as command:
+        assert executes(command.pid) == str(COMMAND)
+        assert parent(state(pysc)["init"][0]) == command.pid  # type: ignore[index]
+        assert len(workers(zygote)) == 1
+        command.terminate()
+        assert command.wait(LONGER) == 5
+    assert not zygote.log()
+
+
+def test_what_is_left_behind_is_adopted_by_the_callers_subreaper(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    assert run(argv(pysc, "create", "-b", bundle(["sleep", "1000"]), pysc.id), **QUIET).returncode == 0
+    init = state(pysc)["init"][0]  # type: ignore[index]
+    assert parent(init) == os.getpid()  # as of an engine's shim
+    assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+    assert os.waitpid(init, 0) == (init, signal.SIGKILL)
+    assert not zygote.log()
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$; kill -ABRT $$", 255), ("exit 255", 255)])
+def test_exit_codes(zygote: Zygote, pysc: Pysc, bundle: Bundles, script: str, code: int) -> None:
+    made = bundle(["sh", "-c", f"({script}); exit $?"])
+    codes = [run(argv(pysc, "run", "-b", made, pysc.id, command=command)).returncode for command in (COMMAND, COLD)]
+    assert codes == [codes[1]] * 2
+    assert codes[0] == code or script.startswith("kill")
+    assert not zygote.log()
+
+
+def test_output_errors_and_failures_are_those_of_the_command(zygote: Zygote, pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    made = bundle(["sh", "-c", "echo out; echo err >&2; cat; exit 3"])
+    lines: list[list[object]] = [
+        ["run", "-b", made, pysc.id],
+        ["run", "-b", tmp_path / "nowhere", pysc.id],
+        ["state", "nobody"],
+        ["--log", "log.json", "--log-format", "json", "state", "nobody"],
+        ["list", "--format", "yaml"],
+        ["frobnicate"],
+        ["do", "--help"],
+        ["--debug", "run", "-b", made, pysc.id],
+    ]
+    for words in lines:
+        said = []
+        for command in (COMMAND, COLD):
+            (tmp_path / "input").write_text("in\n")
+            with open(tmp_path / "input") as file:
+                done = run(argv(pysc, *words, command=command), stdin=file, cwd=tmp_path)
+            log = tmp_path / "log.json"
+            said.append((done.returncode, done.stdout, times_out(done.stderr), times_out(log.read_text()) if log.exists() else ""))
+            log.unlink(missing_ok=True)
+        assert said[0] == said[1], words
+    assert not zygote.log()
+
+
+def times_out(text: str) -> str:
+    return re.sub(r"\d+-\d+-\d+T[\d:.]+Z", "TIME", text)
+
+
+def test_exec_and_the_other_verbs(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    assert run(argv(pysc, "run", "-d", "-b", bundle(["sleep", "1000"]), pysc.id), **QUIET).returncode == 0
+    done = run(argv(pysc, "exec", pysc.id, "sh", "-c", "echo $0 $$; exit 9"))
+    assert (done.returncode, done.stdout[:3]) == (9, "sh "), done
+    assert json.loads(run(argv(pysc, "state", pysc.id)).stdout)["status"] == "running"
+    assert pysc.id in run(argv(pysc, "list")).stdout
+    assert "sleep" in run(argv(pysc, "ps", pysc.id)).stdout
+    assert run(argv(pysc, "pause", pysc.id)).returncode == 0
+    assert run(argv(pysc, "resume", pysc.id)).returncode == 0
+    assert run(argv(pysc, "kill", pysc.id, "KILL")).returncode == 0
+    assert json.loads(run(argv(pysc, "wait", pysc.id)).stdout)["exitStatus"] == 137
+    assert run(argv(pysc, "delete", pysc.id)).returncode == 0
+    assert not zygote.log()
+
+
+class Callers:
+    """What a caller may have that its commands are to have too: a prefix of the command line each."""
+
+    TAKEN = {
+        "umask": ["sh", "-c", 'umask 077; exec "$@"', "sh"],
+        "limits": ["prlimit", "--nofile=2000:3000", "--core=0", "--fsize=10000000", "--"],
+        "niceness": ["nice", "-n", "7"],
+        "oom": ["choom", "-n", "321", "--"],
+        "processor": ["taskset", "1"],
+        "io": ["ionice", "-c", "3"],
+        "ignored": ["sh", "-c", 'trap "" HUP USR1; exec "$@"', "sh"],
+        "directory": ["sh", "-c", 'cd /usr/share; exec "$@"', "sh"],
+    }
+
+    DECLINED = {
+        "another uts namespace": ["unshare", "--uts"],
+        "another net namespace": ["unshare", "--net"],
+        "NoNewPrivs is 1": ["setpriv", "--no-new-privs"],
+        "CapPrm is": ["setpriv", "--bounding-set", "-sys_time"],
+        "Groups is 5": ["setpriv", "--groups", "5"],
+        "LISTEN_PID is set": ["env", "LISTEN_PID=1"],
+        "the character set of de_DE.ISO-8859-1": ["env", "LC_ALL=de_DE.ISO-8859-1"],
+        "another personality": ["setarch", "-R"],
+        "another scheduling policy": ["chrt", "--batch", "0"],
+    }
+
+
+def inherited(pid: int) -> dict[str, str]:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    seen = {name: status[name].strip() for name in ("Umask", "SigIgn", "SigBlk", "Cpus_allowed", "Uid", "Gid", "CapBnd")}
+    for name in ("limits", "oom_score_adj", "cgroup"):
+        seen[name] = Path(f"/proc/{pid}/{name}").read_text()
+    seen["cwd"] = os.readlink(f"/proc/{pid}/cwd")
+    seen["nice"] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16]
+    seen["io"] = run(["ionice", "-p", str(pid)]).stdout
+    return seen
+
+
+@pytest.mark.parametrize("given", list(Callers.TAKEN))
+def test_who_works_for_a_caller_has_what_it_has(zygote: Zygote, pysc: Pysc, bundle: Bundles, given: str) -> None:
+    """The workload is a child of the command, the sentry of who does its work."""
+    seen = []
+    for command in (COMMAND, COLD):
+        line = [*Callers.TAKEN[given], *argv(pysc, "run", "-d", "-b", bundle(["sleep", "1000"]), pysc.id, command=command)]
+        assert run(line, **QUIET).returncode == 0
+        init, sentry = (state(pysc)[who][0] for who in ("init", "sentry"))  # type: ignore[index]
+        seen.append([inherited(pid) for pid in (init, sentry)])
+        for shown in seen[-1]:
+            shown["cgroup"] = shown["cgroup"].replace(pysc.id, "ID")
+        assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+    assert seen[0] == seen[1]
+    assert not zygote.log()
+
+
+def test_environment_and_arguments_are_the_callers_bytes(zygote: Zygote, pysc: Pysc, tmp_path: Path) -> None:
+    name = b"caf\xe9 \n$"
+    line = [*map(os.fsencode, argv(pysc, "do", "--quiet", "--env", "A=1")), b"--env", b"B=" + name, b"--", b"env", b"C=" + name]
+    done = [
+        subprocess.run([os.fsencode(command), *line[1:]], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=LONGER)
+        for command in (COMMAND, COLD)
+    ]
+    assert done[0].returncode == 0, done
+    assert sorted(done[0].stdout.split(b"\n")) == sorted(done[1].stdout.split(b"\n"))
+    assert b"B=" + name in done[0].stdout
+    assert not zygote.log()
+
+
+def test_descriptors_go_to_the_workload_and_no_other(zygote: Zygote, pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("given\n")
+    made = bundle(["sh", "-c", "ls /proc/self/fd; cat <&3; cat <&4"])
+    with open(tmp_path / "given") as one, open(tmp_path / "given") as other:
+        script = f'exec 3<&{one.fileno()} 4<&{other.fileno()} 700</dev/null; exec "$@"'
+        pair = [one.fileno(), other.fileno()]
+        for command in (COMMAND, COLD):
+            line = argv(pysc, "run", "--preserve-fds", "2", "-b", made, pysc.id, command=command)
+            done = run(["bash", "-c", script, "bash", *line], pass_fds=pair)
+            assert done.stdout == "0\n1\n2\n3\n4\n5\ngiven\ngiven\n", done  # 5 is ls's own
+            one.seek(0)
+            other.seek(0)
+    assert not zygote.log()
+
+
+@pytest.mark.parametrize("reason", list(Callers.DECLINED))
+def test_who_is_somebody_else_does_without(zygote: Zygote, pysc: Pysc, bundle: Bundles, reason: str) -> None:
+    done = run([*Callers.DECLINED[reason], *argv(pysc, "run", "-b", bundle(["echo", "done"]), pysc.id)])
+    assert (done.returncode, done.stdout) == (0, "done\n"), done
+    assert reason in zygote.log()
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-"])
+def test_closed_stdio(zygote: Zygote, pysc: Pysc, bundle: Bundles, closed: str) -> None:
+    made = bundle(["sh", "-c", "ls -l /proc/self/fd | wc -l; exit 4"])
+    done = [
+        run(["sh", "-c", f'exec "$@" {closed}', "sh", *argv(pysc, "run", "-b", made, pysc.id, command=command)]) for command in (COMMAND, COLD)
+    ]
+    assert (done[0].returncode, done[0].stdout) == (done[1].returncode, done[1].stdout), done
+
+
+def test_a_terminal_is_left_to_the_command_itself(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    master, slave = pty.openpty()
+    try:
+        done = run(argv(pysc, "run", "-b", bundle(["echo", "done"]), pysc.id), stdin=slave)
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.stdout == "done\n"
+    assert "a terminal" in zygote.log()
+
+
+def test_killed_commands_take_their_workers_along_and_the_container_stays(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    command = started(pysc, argv(pysc, "run", "-b", bundle(["sh", "-c", UP]), pysc.id))
+    with command:
+        command.kill()
+        assert command.wait(LONGER) == -signal.SIGKILL
+        wait_until(lambda: not workers(zygote), "the worker goes on")
+        assert json.loads(run(argv(pysc, "state", pysc.id)).stdout)["status"] == "running"
+        assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+
+
+def test_a_killed_worker_is_a_killed_command(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    with started(pysc, argv(pysc, "run", "-b", bundle(["sh", "-c", UP]), pysc.id)) as command:
+        os.kill(workers(zygote)[0], signal.SIGKILL)
+        assert command.wait(LONGER) == -signal.SIGKILL
+    assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP), (signal.SIGINT, 130)])
+def test_signals_that_no_verb_handles(zygote: Zygote, pysc: Pysc, bundle: Bundles, number: int, code: int) -> None:
+    assert run(argv(pysc, "run", "-d", "-b", bundle(["sleep", "1000"]), pysc.id), **QUIET).returncode == 0
+    codes = []
+    for command in (COMMAND, COLD):
+        with subprocess.Popen(argv(pysc, "wait", pysc.id, command=command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as waiting:
+            pid = waiting.pid
+            wait_until(lambda: workers(zygote) if command == COMMAND else "anon_inode:[pidfd]" in links(pid), "it does not wait")  # noqa: B023
+            time.sleep(0.2)
+            waiting.send_signal(number)
+            codes.append(waiting.wait(LONGER))
+    assert codes == [code, code]
+    assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+
+
+def links(pid: int) -> list[str]:
+    directory = f"/proc/{pid}/fd"
+    found = []
+    for name in os.listdir(directory):
+        try:
+            found.append(os.readlink(f"{directory}/{name}"))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def test_many_at_once(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    made = bundle(["sh", "-c", "echo $HOSTNAME"])
+    lines = [argv(pysc, "run", "-b", made, f"{pysc.id}-{number}") for number in range(20)]
+    commands = [subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for line in lines]
+    assert [command.wait(LONGER) for command in commands] == [0] * len(lines)
+    assert not zygote.log()
+
+
+def test_in_another_cgroup(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    """Of version 1 or 2, whichever is there: who works is where the caller is."""
+    place = Path("/sys/fs/cgroup/pids" if Path("/sys/fs/cgroup/pids").exists() else "/sys/fs/cgroup") / pysc.id
+    place.mkdir()
+    try:
+        seen = []
+        for command in (COMMAND, COLD):
+            line = argv(pysc, "--ignore-cgroups", "run", "-d", "-b", bundle(["sleep", "1000"]), pysc.id, command=command)
+            done = run(["sh", "-c", f'echo $$ > {place}/cgroup.procs; exec "$@"', "sh", *line], **QUIET)
+            assert done.returncode == 0, done
+            seen.append([Path(f"/proc/{state(pysc)[who][0]}/cgroup").read_text() for who in ("init", "sentry")])  # type: ignore[index]
+            assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+            while descendants_in(place):
+                time.sleep(0.01)
+        assert seen[0] == seen[1]
+        assert pysc.id in seen[0][1]
+    finally:
+        place.rmdir()
+    assert not zygote.log()
+
+
+def descendants_in(place: Path) -> str:
+    for pid, shown in descendants().items():
+        if shown.startswith("Z"):
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+    return (place / "cgroup.procs").read_text()

@@ -1,0 +1,55 @@
+"""A zygote for tests: `with Zygote() as zygote`. Its command is the one of the virtual environment, which asks it."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+COMMAND = Path(sysconfig.get_path("scripts")) / "pysc"
+
+
+class Zygote:
+    """There is one for an installation at a time."""
+
+    command = COMMAND
+
+    def __enter__(self) -> Self:
+        self._log = tempfile.NamedTemporaryFile("r", prefix="zygote")
+        with open(self._log.name, "a") as log:
+            self._process = subprocess.Popen([COMMAND, "--debug", "zygote"], stdin=subprocess.DEVNULL, stderr=log)
+        self.pid = self._process.pid
+        deadline = time.monotonic() + 30
+        said = ""
+        while not said.endswith("\n"):
+            assert time.monotonic() < deadline, said
+            time.sleep(0.01)
+            said += self.log()
+        assert said.startswith("listening at "), said
+        self.socket = Path(said.split()[-1])
+        return self
+
+    def log(self) -> str:
+        """What it has said since the last time."""
+        return self._log.read()
+
+    def rest(self) -> None:
+        """Wait until its workers have ended, which they do just after their commands."""
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def wait(self) -> int:
+        """Until it has ended: its exit code, negative after a signal."""
+        return self._process.wait(60)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._log.close()
