@@ -10,6 +10,7 @@ import os
 from struct import Struct
 from time import sleep
 
+from runsc_cli.process import exited
 from sentry.platform import signals, wire
 
 TYPE_CHECKING = False
@@ -70,16 +71,17 @@ def spawn(exe: int, sock: int, number: int, stdio: Sequence[int], *, ignoring: b
 
 
 def wait(pid: int) -> int:
-    """waitpid(2) for one that spawn() or its program has made: its wait status. Raises ChildProcessError."""
-    if client is None:
+    """waitpid(2) for a child of this process, or one that spawn() or its program has made: its wait status. Raises ChildProcessError."""
+    try:
         return os.waitpid(pid, 0)[1]
+    except ChildProcessError:
+        if client is None:
+            raise
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         raise ChildProcessError(pid) from None
     try:
-        from runsc_cli.process import exited
-
         exited([pidfd], None)
     finally:
         os.close(pidfd)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from time import monotonic
 
+from runsc_cli import children
 from runsc_cli.errors import PyscError, strerror
 from sentry.abi import CLONE_NEWPID, CLONE_PARENT, PR_SET_PDEATHSIG
 from sentry.platform import signals
@@ -155,7 +156,7 @@ def _watch(pid: int, outputs: tuple[_Output, _Output], timeout: int | None, caug
                 return None
             for fd, _events in ready:
                 if fd == pidfd:
-                    status = os.waitpid(pid, 0)[1]
+                    status = children.wait(pid)
                 elif fd == caught.fd:
                     caught.check()
                 elif not by_fd[fd].read():
@@ -166,7 +167,7 @@ def _watch(pid: int, outputs: tuple[_Output, _Output], timeout: int | None, caug
     finally:
         if status is None:
             os.killpg(pid, signals.SIGKILL)
-            os.waitpid(pid, 0)
+            children.wait(pid)
         os.close(pidfd)
         for output in outputs:
             os.close(output.fd)

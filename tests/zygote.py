@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sysconfig
 import tempfile
@@ -23,7 +24,7 @@ class Zygote:
     def __enter__(self) -> Self:
         self._log = tempfile.NamedTemporaryFile("r", prefix="zygote")
         with open(self._log.name, "a") as log:
-            self._process = subprocess.Popen([COMMAND, "--debug", "zygote"], stdin=subprocess.DEVNULL, stderr=log)
+            self._process = subprocess.Popen([COMMAND, "--debug", "zygote"], stdin=subprocess.DEVNULL, stderr=log, process_group=0)
         self.pid = self._process.pid
         deadline = time.monotonic() + 30
         said = ""
@@ -39,10 +40,22 @@ class Zygote:
         """What it has said since the last time."""
         return self._log.read()
 
+    def workers(self) -> list[int]:
+        """Those of now. /proc/PID/task/TID/children may leave out one that ends: proc_tid_children(5)."""
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                stat = Path(f"/proc/{entry}/stat").read_text(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == self.pid:
+                found.append(int(entry))
+        return found
+
     def rest(self) -> None:
         """Wait until its workers have ended, which they do just after their commands."""
         deadline = time.monotonic() + 5
-        while Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text() and time.monotonic() < deadline:
+        while self.workers() and time.monotonic() < deadline:
             time.sleep(0.001)
 
     def wait(self) -> int:

@@ -40,10 +40,16 @@ class Caller:
         self.pid = pid
         self._status = _fields(pid)
         self.argv = _strings(pid, "cmdline")
-        self.environ = [each.partition(b"=") for each in _strings(pid, "environ")]
+        self.environ = [entry for each in _strings(pid, "environ") if (entry := each.partition(b"="))[1]]
+
+    def check(self, command: str) -> None:
+        """Raises Declined, OSError unless it executes the file `command`, DEVICE.INODE: it may have gone on alone meanwhile."""
+        there = os.stat(f"/proc/{self.pid}/exe")
+        if command != identity(there):
+            raise Declined("it is not the client, or no longer")
 
     def compare(self) -> None:
-        """Raises Declined where this process is somebody else than the caller."""
+        """Raises Declined, OSError where this process is somebody else than the caller."""
         ours = _fields("self")
         for name in _SAME:
             if self._status.get(name) != ours.get(name):
@@ -150,6 +156,11 @@ class Caller:
             raise Declined("it is in a cgroup of a hierarchy that is not mounted")
         unified = found.directory(_UNIFIED) if _UNIFIED in differing else ""
         return unified, list(dict.fromkeys(found.directory(each) for each in differing if each != _UNIFIED))
+
+
+def identity(file: os.stat_result) -> str:
+    """By which client and zygote know each other: the client's file."""
+    return f"{file.st_dev:x}.{file.st_ino:x}"
 
 
 def _read(pid: int | str, name: str) -> bytes:

@@ -12,7 +12,8 @@ from errno import EADDRINUSE, ECONNREFUSED
 from struct import unpack
 
 from runsc_cli.errors import PyscError
-from runsc_cli.zygote import worker
+from runsc_cli.zygote.caller import identity
+from runsc_cli.zygote.worker import Worker
 from sentry.platform import signals, wire
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ def path() -> str:
         made = False
     if not made:
         raise PyscError("the command was not made by `make`: it would not ask a zygote")
-    return f"{DIRECTORY}/{found.st_dev:x}.{found.st_ino:x}"
+    return f"{DIRECTORY}/{identity(found)}"
 
 
 def load() -> None:
@@ -65,7 +66,7 @@ def serve(where: str, *, debug: bool) -> None:
             if _modules() != modules:
                 raise PyscError("pysc was changed: start its zygote again")
             if os.fork() == 0:
-                _work(listener, conn, log)
+                _work(listener, conn, os.path.basename(where), log)
             conn.close()
     except KeyboardInterrupt:
         return
@@ -73,11 +74,12 @@ def serve(where: str, *, debug: bool) -> None:
         os.unlink(where)
 
 
-def _work(listener: wire.Socket, conn: wire.Socket, log: int) -> NoReturn:
+def _work(listener: wire.Socket, conn: wire.Socket, command: str, log: int) -> NoReturn:
     try:
+        os.setpgid(0, 0)  # what a terminal sends to the zygote's group is not for commands
         listener.close()
         client, _uid, _gid = unpack("iII", conn.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
-        worker.Worker(conn, client, log).serve()
+        Worker(conn, client, command, log).serve()
     finally:
         os._exit(1)
 

@@ -16,20 +16,24 @@ _AGREED = b"y"
 
 
 class Worker:
-    """Serves the client at `conn`, whose pid is `client`. `log`: where a refusal is told, -1 for nowhere."""
+    """Serves the client at `conn`, whose pid is `client` and whose file is `command`. `log`: where a refusal is told, -1 for nowhere."""
 
-    def __init__(self, conn: wire.Socket, client: int, log: int) -> None:
+    def __init__(self, conn: wire.Socket, client: int, command: str, log: int) -> None:
         self._conn = conn
         self._client = client
+        self._command = command
         self._log = log
 
     def serve(self) -> None:
         """Do what it asks for, or decline."""
         try:
             argv = self._take_over()
+        except wire.Closed:
+            return  # who has only looked whether somebody is here, or had no patience
         except Exception as reason:  # whatever it is, the client can do it alone
             if self._log >= 0:
-                text = f"pid {self._client} has to do without the zygote: {reason!r}{where(reason)}\n"
+                why = str(reason) if isinstance(reason, Declined) else f"{reason!r}{where(reason)}"
+                text = f"pid {self._client} has to do without the zygote: {why}\n"
                 os.write(self._log, text.encode(errors="replace"))
             return
         sys.argv = argv
@@ -53,6 +57,7 @@ class Worker:
         """The command line. When it is returned, the command is ours to do."""
         name, _fds = wire.recv_fds(self._conn)
         caller = Caller(self._client)
+        caller.check(self._command)
         _join(*caller.cgroups())
         caller.compare()
         caller.check_environment()
@@ -67,6 +72,7 @@ class Worker:
         os.close(leash)
         if wire.recv_fds(self._conn)[0] != _AGREED:
             raise Declined("it does not agree")
+        _show([name, *caller.argv[1:]])
         return [os.fsdecode(each) for each in (name, *caller.argv[1:])]
 
 
@@ -88,6 +94,15 @@ def _join(unified: str, others: list[str]) -> None:
         fd = os.open(f"{each}/tasks", os.O_WRONLY | os.O_CLOEXEC)
         os.write(fd, b"0")
         os.close(fd)
+
+
+def _show(argv: list[bytes]) -> None:
+    """Have ps(1) show whose work this process does, and who is forked from it: as much as fits where the zygote's own arguments are."""
+    with open("/proc/self/stat", "rb") as file:
+        start, end = (int(field) for field in file.read().rpartition(b")")[2].split()[45:47])  # proc_pid_stat(5): arg_start, arg_end
+    with open("/proc/self/mem", "r+b", 0) as memory:
+        memory.seek(start)
+        memory.write(b"\0".join(argv)[: end - start - 1].ljust(end - start, b"\0"))
 
 
 def _leash() -> int:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundle, Bundles, Done, Pysc, both_platforms, requires, sandboxed
+from containers import Bundle, Bundles, Done, Pysc, both_platforms, descendants, requires, sandboxed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,11 +142,13 @@ def failing(kind: str, tmp_path: Path, bundle: Bundles, hook: dict[str, Any]) ->
 
 def wait_for_orphans() -> None:
     """Reap whom the commands have left to us: it hangs if somebody runs on."""
-    try:
-        while True:
-            os.waitpid(-1, 0)
-    except ChildProcessError:
-        return
+    ours = {Pysc.zygote.pid} if Pysc.zygote is not None else set()
+    while left := set(descendants()) - ours:
+        for pid in left:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                continue  # a child of a child: it comes to us when its parent has ended
 
 
 def error_of(pysc: Pysc, made: Bundle, kind: str) -> str:

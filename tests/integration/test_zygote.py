@@ -66,10 +66,6 @@ def executes(pid: int) -> str:
     return os.readlink(f"/proc/{pid}/exe")
 
 
-def workers(zygote: Zygote) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{zygote.pid}/task/{zygote.pid}/children").read_text().split()]
-
-
 def wait_until(condition: object, what: str) -> None:
     deadline = time.monotonic() + LONGER
     while not condition():  # type: ignore[operator]
@@ -101,7 +97,9 @@ def test_the_command_stays_the_client_and_is_the_parent_of_the_container(zygote:
     with started(pysc, argv(pysc, "run", "-b", bundle(["sh", "-c", UP]), pysc.id)) as command:
         assert executes(command.pid) == str(COMMAND)
         assert parent(state(pysc)["init"][0]) == command.pid  # type: ignore[index]
-        assert len(workers(zygote)) == 1
+        (worker,) = zygote.workers()
+        shown = Path(f"/proc/{worker}/cmdline").read_bytes()
+        assert b"\0".join(map(os.fsencode, argv(pysc, "run"))).startswith(shown.rstrip(b"\0")[:40])
         command.terminate()
         assert command.wait(LONGER) == 5
     assert not zygote.log()
@@ -283,14 +281,14 @@ def test_killed_commands_take_their_workers_along_and_the_container_stays(zygote
     with command:
         command.kill()
         assert command.wait(LONGER) == -signal.SIGKILL
-        wait_until(lambda: not workers(zygote), "the worker goes on")
+        wait_until(lambda: not zygote.workers(), "the worker goes on")
         assert json.loads(run(argv(pysc, "state", pysc.id)).stdout)["status"] == "running"
         assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
 
 
 def test_a_killed_worker_is_a_killed_command(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
     with started(pysc, argv(pysc, "run", "-b", bundle(["sh", "-c", UP]), pysc.id)) as command:
-        os.kill(workers(zygote)[0], signal.SIGKILL)
+        os.kill(zygote.workers()[0], signal.SIGKILL)
         assert command.wait(LONGER) == -signal.SIGKILL
     assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
 
@@ -302,7 +300,7 @@ def test_signals_that_no_verb_handles(zygote: Zygote, pysc: Pysc, bundle: Bundle
     for command in (COMMAND, COLD):
         with subprocess.Popen(argv(pysc, "wait", pysc.id, command=command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as waiting:
             pid = waiting.pid
-            wait_until(lambda: workers(zygote) if command == COMMAND else "anon_inode:[pidfd]" in links(pid), "it does not wait")  # noqa: B023
+            wait_until(lambda: zygote.workers() if command == COMMAND else "anon_inode:[pidfd]" in links(pid), "it does not wait")  # noqa: B023
             time.sleep(0.2)
             waiting.send_signal(number)
             codes.append(waiting.wait(LONGER))
