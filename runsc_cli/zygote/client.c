@@ -36,7 +36,7 @@ enum { OWN_STDIO = 1, DEFAULT_SIGNALS = 2 }; /* of SPAWN: three descriptors more
 enum { EXE, SOCK, STDIO, MOST_FDS = STDIO + 3 };
 enum { WORKER, LEASH };
 
-#define PATIENCE 2 /* seconds for a zygote that somebody has stopped; nothing is done before we agree */
+#define PATIENCE 5 /* seconds for a zygote that somebody has stopped; nothing is done before we agree */
 
 struct request { int number, op, a, b; };
 struct answer { int number, result, status; };
