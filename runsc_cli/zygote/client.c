@@ -18,10 +18,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,6 +40,8 @@ enum { WORKER, LEASH };
 
 #define PATIENCE 5 /* seconds for a zygote that somebody has stopped; nothing is done before we agree */
 
+/* The first message: what /proc does not show. */
+struct hello { int securebits; char name[PATH_MAX]; };
 struct request { int number, op, a, b; };
 struct answer { int number, result, status; };
 
@@ -206,17 +210,20 @@ static void __attribute__((noreturn)) serve(int worker, int signals)
 int main(int argc, char **argv)
 {
 	const char *path = cold_path(), *name = (const char *)getauxval(AT_EXECFN);
+	struct hello hello = { .securebits = prctl(PR_GET_SECUREBITS) };
 	int fds[MOST_FDS], signals;
 	char agreed = 0;
 	sigset_t all;
 
 	(void)argc;
-	if (!path || !name) {
+	if (!path || !name || strlen(name) >= sizeof hello.name) {
 		fprintf(stderr, "pysc: /proc is needed to find the command's other half\n");
 		return 1;
 	}
+	strcpy(hello.name, name);
 	zygote = connected();
-	if (zygote >= 0 && send(zygote, name, strlen(name), MSG_NOSIGNAL) > 0 && receive(&agreed, 1, fds) == 1 && fds[LEASH] >= 0) {
+	if (zygote >= 0 && send(zygote, &hello, offsetof(struct hello, name) + strlen(name), MSG_NOSIGNAL) > 0 &&
+	    receive(&agreed, 1, fds) == 1 && fds[LEASH] >= 0) {
 		sigfillset(&all);
 		sigprocmask(SIG_SETMASK, &all, &callers_mask);
 		signals = signalfd(-1, &all, SFD_CLOEXEC);

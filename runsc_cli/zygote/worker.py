@@ -6,13 +6,18 @@ import io
 import os
 import sys
 from fcntl import F_DUPFD_CLOEXEC, F_SETFL, F_SETOWN, F_SETSIG, fcntl
+from struct import Struct
 
 from runsc_cli import children
 from runsc_cli.zygote.caller import Caller, Declined
+from sentry.abi import PR_GET_SECUREBITS
 from sentry.platform import signals, wire
+from sentry.platform._native import lib
 from sentry.platform.confine import where
 
 _AGREED = b"y"
+_SECUREBITS = Struct("<i")
+"""What the client's first message begins with; the rest is the path that it was executed by."""
 
 
 class Worker:
@@ -55,9 +60,12 @@ class Worker:
 
     def _take_over(self) -> list[str]:
         """The command line. When it is returned, the command is ours to do."""
-        name, _fds = wire.recv_fds(self._conn)
+        hello, _fds = wire.recv_fds(self._conn)
+        (securebits,), name = _SECUREBITS.unpack_from(hello), hello[_SECUREBITS.size :]
         caller = Caller(self._client)
         caller.check(self._command)
+        if securebits != lib.prctl_(PR_GET_SECUREBITS, 0, 0, 0, 0):
+            raise Declined("other securebits")
         _join(*caller.cgroups())
         caller.compare()
         caller.check_environment()

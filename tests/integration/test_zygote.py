@@ -186,6 +186,7 @@ class Callers:
         "another net namespace": ["unshare", "--net"],
         "NoNewPrivs is 1": ["setpriv", "--no-new-privs"],
         "CapPrm is": ["setpriv", "--bounding-set", "-sys_time"],
+        "other securebits": ["setpriv", "--securebits", "+no_setuid_fixup"],
         "Groups is 5": ["setpriv", "--groups", "5"],
         "LISTEN_PID is set": ["env", "LISTEN_PID=1"],
         "the character set of de_DE.ISO-8859-1": ["env", "LC_ALL=de_DE.ISO-8859-1"],
