@@ -111,7 +111,10 @@ def end_descendants() -> None:
     """Kill and reap whatever descends from us."""
     while left := descendants():
         for pid in left:
-            os.kill(pid, signal.SIGKILL)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # a zygote's worker, whom the kernel reaps
         for pid in left:
             try:
                 os.waitpid(pid, 0)
