@@ -19,5 +19,5 @@ def run(options: Options, args: list[str], context: Context) -> int:
         raise PyscError("only root's commands ask a zygote: start it as root")
     where = server.path()
     server.load()
-    server.serve(where, debug=context.options["debug"])
+    server.Zygote(where, debug=context.options["debug"]).serve()
     return 0

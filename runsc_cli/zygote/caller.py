@@ -18,7 +18,7 @@ from sentry.syscalls.numbers import NUMBERS
 
 _SAME = (
     "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters",
-    "Speculation_Store_Bypass", "SpeculationIndirectBranch", "THP_enabled", "Mems_allowed",
+    "Speculation_Store_Bypass", "SpeculationIndirectBranch", "THP_enabled",
 )  # fmt: skip
 """Lines of /proc/PID/status, proc_pid_status(5)."""
 
@@ -27,10 +27,25 @@ _UTF8 = ("utf-8", "utf8")
 _STDIO = range(3)
 _PRIO_PROCESS, _IOPRIO_WHO_PROCESS = 0, 1
 _UNIFIED = ""
+_PYTHON_SETS = (signals.SIGINT, signals.SIGTERM, signals.SIGCHLD)
+"""Those that a worker finds in another state than a command, since the zygote has handlers of its own."""
 
 
 class Declined(Exception):
     """The caller is to do without: why, for the log."""
+
+
+def facts(pid: int | str, status: dict[str, str]) -> dict[str, object]:
+    """What the zygote and a caller must have in common. `status`: of fields()."""
+    found: dict[str, object] = {name: status.get(name) for name in _SAME}
+    for name in os.listdir("/proc/self/ns"):
+        found[f"{name} namespace"] = os.readlink(f"/proc/{pid}/ns/{name}")
+    for name in _SAME_FILES:
+        found[name] = _read(pid, name)
+    root = os.stat(f"/proc/{pid}/root")
+    found["root directory"] = (root.st_dev, root.st_ino)
+    found["scheduling policy"] = os.sched_getscheduler(pid if isinstance(pid, int) else 0)
+    return found
 
 
 class Caller:
@@ -38,7 +53,7 @@ class Caller:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._status = _fields(pid)
+        self._status = fields(pid)
         self.argv = _strings(pid, "cmdline")
         self.environ = [entry for each in _strings(pid, "environ") if (entry := each.partition(b"="))[1]]
 
@@ -48,22 +63,12 @@ class Caller:
         if command != identity(there):
             raise Declined("it is not the client, or no longer")
 
-    def compare(self) -> None:
-        """Raises Declined, OSError where this process is somebody else than the caller."""
-        ours = _fields("self")
-        for name in _SAME:
-            if self._status.get(name) != ours.get(name):
-                raise Declined(f"{name} is {self._status.get(name)}, the zygote's {ours.get(name)}")
-        for name in os.listdir("/proc/self/ns"):
-            if os.readlink(f"/proc/{self.pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
-                raise Declined(f"another {name} namespace")
-        if not os.path.samestat(os.stat(f"/proc/{self.pid}/root"), os.stat("/")):
-            raise Declined("another root directory")
-        for name in _SAME_FILES:
-            if _read(self.pid, name) != _read("self", name):
-                raise Declined(f"another {name}")
-        if os.sched_getscheduler(self.pid) != os.sched_getscheduler(0):
-            raise Declined("another scheduling policy")
+    def compare(self, ours: dict[str, object]) -> None:
+        """Raises Declined, OSError where it is not what we are, who have the facts `ours`."""
+        theirs = facts(self.pid, self._status)
+        for name, value in ours.items():
+            if theirs.get(name) != value:
+                raise Declined(f"its {name} is {theirs.get(name)!r}, the zygote's {value!r}")
 
     def check_environment(self) -> None:
         """Raises Declined where it would mean something to an interpreter, or is about a process and not us."""
@@ -74,13 +79,9 @@ class Caller:
         if b"LISTEN_PID" in environ:
             raise Declined("LISTEN_PID is set")
 
-    def numbers(self) -> list[int]:
-        """Of its descriptors, but for those that the client has opened. Raises Declined, OSError."""
-        numbers = [
-            number
-            for number in map(int, os.listdir(f"/proc/{self.pid}/fd"))
-            if not int(_fields(self.pid, f"fdinfo/{number}")["flags"], 8) & os.O_CLOEXEC
-        ]
+    def numbers(self, conn: int) -> list[int]:
+        """Of its descriptors, without that of its end of the connection. Raises Declined, OSError."""
+        numbers = [number for number in map(int, os.listdir(f"/proc/{self.pid}/fd")) if number != conn]
         if not set(_STDIO).issubset(numbers):
             raise Declined("stdio is closed")
         return numbers
@@ -98,9 +99,12 @@ class Caller:
                 resource.setrlimit(limit, theirs)
         self._take_scheduling()
         self._take_signals()
-        os.environ.clear()
-        for name, _, value in reversed(self.environ):  # getenv(3): the first counts
-            os.environb[name] = value
+        environ = {name: value for name, _, value in reversed(self.environ)}  # getenv(3): the first counts
+        for name in [name for name in os.environb if name not in environ]:
+            del os.environb[name]
+        for name, value in environ.items():
+            if os.environb.get(name) != value:
+                os.environb[name] = value
 
     def _take_descriptors(self, numbers: list[int], above: int) -> None:
         copies = {}
@@ -135,22 +139,23 @@ class Caller:
                 raise OSError(-error, os.strerror(-error))
 
     def _take_signals(self) -> None:
-        """As an interpreter finds them and changes them when it starts."""
-        ignored, blocked = (int(self._status[name], 16) for name in ("SigIgn", "SigBlk"))
-        for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP, signals.SIGPIPE, signals.SIGXFSZ}:
+        """As an interpreter finds them and changes them when it starts. The zygote ignores none that may be otherwise."""
+        ignored, blocked = (_signals(self._status[name]) for name in ("SigIgn", "SigBlk"))
+        for number in {*_PYTHON_SETS, *ignored} - {signals.SIGPIPE, signals.SIGXFSZ}:
             usual = _signal.default_int_handler if number == signals.SIGINT else signals.SIG_DFL
-            signals.handle(number, signals.SIG_IGN if ignored >> (number - 1) & 1 else usual)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, [number for number in signals.every() if blocked >> (number - 1) & 1])
+            signals.handle(number, signals.SIG_IGN if number in ignored else usual)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
 
     def cgroups(self) -> tuple[str, list[str]]:
         """The directories of its cgroups where they are not ours: of version 2, empty if it is, and of version 1. Raises HostError."""
         from runsc_cli.cgroups import hierarchy
 
-        theirs = hierarchy.parse_own(os.fsdecode(_read(self.pid, "cgroup")))
-        found = hierarchy.find()
-        if theirs == found.own:
+        text = _read(self.pid, "cgroup")
+        if text == _read("self", "cgroup"):
             return "", []
-        own, found.own = found.own, theirs
+        found = hierarchy.find()
+        own, found.own = found.own, hierarchy.parse_own(os.fsdecode(text))
+        theirs = found.own
         differing = [each for each in theirs if theirs[each] != own.get(each)]
         if not all(each in found.mounts for each in differing):
             raise Declined("it is in a cgroup of a hierarchy that is not mounted")
@@ -163,19 +168,30 @@ def identity(file: os.stat_result) -> str:
     return f"{file.st_dev:x}.{file.st_ino:x}"
 
 
+def fields(pid: int | str) -> dict[str, str]:
+    """The lines of /proc/PID/status."""
+    lines = _read(pid, "status").decode(errors="replace").splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
 def _read(pid: int | str, name: str) -> bytes:
     """A file of /proc/PID; empty where this kernel has none, or says that it means nothing here."""
     try:
-        with open(f"/proc/{pid}/{name}", "rb", 0) as file:
-            return b"".join(iter(lambda: file.read(1 << 16), b""))
-    except (FileNotFoundError, OSError):
+        fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return b""
+    try:
+        return b"".join(iter(lambda: os.read(fd, 1 << 17), b""))
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def _strings(pid: int, name: str) -> list[bytes]:
     return _read(pid, name).split(b"\0")[:-1]
 
 
-def _fields(pid: int | str, name: str = "status") -> dict[str, str]:
-    lines = _read(pid, name).decode(errors="replace").splitlines()
-    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+def _signals(mask: str) -> set[int]:
+    bits = int(mask, 16)
+    return {number for number in signals.every() if bits >> (number - 1) & 1}

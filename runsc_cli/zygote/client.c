@@ -41,7 +41,7 @@ enum { WORKER, LEASH };
 #define PATIENCE 5 /* seconds for a zygote that somebody has stopped; nothing is done before we agree */
 
 /* The first message: what /proc does not show. */
-struct hello { int securebits; char name[PATH_MAX]; };
+struct hello { int socket, securebits; char name[PATH_MAX]; };
 struct request { int number, op, a, b; };
 struct answer { int number, result, status; };
 
@@ -221,7 +221,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	strcpy(hello.name, name);
-	zygote = connected();
+	hello.socket = zygote = connected();
 	if (zygote >= 0 && send(zygote, &hello, offsetof(struct hello, name) + strlen(name), MSG_NOSIGNAL) > 0 &&
 	    receive(&agreed, 1, fds) == 1 && fds[LEASH] >= 0) {
 		sigfillset(&all);

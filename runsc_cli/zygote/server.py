@@ -12,9 +12,11 @@ from errno import EADDRINUSE, ECONNREFUSED
 from struct import unpack
 
 from runsc_cli.errors import PyscError
-from runsc_cli.zygote.caller import identity
+from runsc_cli.spec import default_spec, parse
+from runsc_cli.zygote.caller import facts, fields, identity
 from runsc_cli.zygote.worker import Worker
 from sentry.platform import signals, wire
+from sentry.platform.jsontext import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,47 +43,72 @@ def path() -> str:
 
 
 def load() -> None:
-    """Import all that a worker may need."""
+    """Import all that a worker may need, and make what is made of a class at its first use."""
     for package in _PACKAGES:
         for module in pkgutil.walk_packages(__import__(package).__path__, f"{package}."):
             if not module.name.startswith(_RARE):
                 __import__(module.name)
+    parse(dumps(default_spec()).encode(), trusted=False)
     gc.collect()
     gc.freeze()
 
 
-def serve(where: str, *, debug: bool) -> None:
-    """Listen at `where` until SIGTERM or SIGINT. `debug`: say on stderr whom we decline and why. Raises PyscError."""
-    listener = _listen(where)
-    modules = _modules()
-    log = os.dup(2) if debug else -1
-    signals.handle(signals.SIGCHLD, signals.SIG_IGN)  # workers are reaped by the kernel
-    for number in (signals.SIGTERM, signals.SIGINT):
-        signals.handle(number, _signal.default_int_handler)
-    try:
-        print(f"listening at {where}", file=sys.stderr, flush=True)
-        while True:
-            fd, _address = listener._accept()  # type: ignore[attr-defined]
-            conn = wire.Socket(fileno=fd)
-            if _modules() != modules:
+class Zygote:
+    """`command`: the client's file, by which they know each other. `facts`: of caller.facts(). `log`: where refusals go, or -1."""
+
+    __slots__ = ("_listener", "_modules", "_where", "command", "facts", "log")
+
+    def __init__(self, where: str, *, debug: bool) -> None:
+        """Listen at `where`. `debug`: say on stderr whom we decline and why. Raises PyscError."""
+        self.command = os.path.basename(where)
+        self.facts = facts("self", fields("self"))
+        self.log = os.dup(2) if debug else -1
+        self._where = where
+        self._modules = _modules()
+        self._listener = _listen(where)
+
+    def serve(self) -> None:
+        """Until SIGTERM or SIGINT. Raises PyscError when a module has been changed."""
+        for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP, signals.SIGPIPE, signals.SIGXFSZ}:
+            signals.handle(number, signals.SIG_DFL)  # as workers expect it
+        signals.handle(signals.SIGCHLD, signals.SIG_IGN)  # workers are reaped by the kernel
+        for number in (signals.SIGTERM, signals.SIGINT):
+            signals.handle(number, _signal.default_int_handler)
+        try:
+            print(f"listening at {self._where}", file=sys.stderr, flush=True)
+            while True:
+                self._accept()
+        except KeyboardInterrupt:
+            return
+        finally:
+            os.unlink(self._where)
+
+    def _accept(self) -> None:
+        fd, _address = self._listener._accept()  # type: ignore[attr-defined]
+        conn = wire.Socket(fileno=fd)
+        ready, go = os.pipe2(os.O_CLOEXEC)
+        if os.fork() == 0:
+            os.close(go)
+            self._work(conn, ready)
+        os.close(ready)
+        conn.close()
+        try:
+            if _modules() != self._modules:  # while the worker looks at its client
                 raise PyscError("pysc was changed: start its zygote again")
-            if os.fork() == 0:
-                _work(listener, conn, os.path.basename(where), log)
-            conn.close()
-    except KeyboardInterrupt:
-        return
-    finally:
-        os.unlink(where)
+            os.write(go, b"0")
+        except BrokenPipeError:
+            return  # the worker has declined
+        finally:
+            os.close(go)
 
-
-def _work(listener: wire.Socket, conn: wire.Socket, command: str, log: int) -> NoReturn:
-    try:
-        os.setpgid(0, 0)  # what a terminal sends to the zygote's group is not for commands
-        listener.close()
-        client, _uid, _gid = unpack("iII", conn.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
-        Worker(conn, client, command, log).serve()
-    finally:
-        os._exit(1)
+    def _work(self, conn: wire.Socket, ready: int) -> NoReturn:
+        try:
+            os.setpgid(0, 0)  # what a terminal sends to the zygote's group is not for commands
+            self._listener.close()
+            client, _uid, _gid = unpack("iII", conn.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
+            Worker(conn, client, self, ready).serve()
+        finally:
+            os._exit(1)
 
 
 def _listen(where: str) -> wire.Socket:

@@ -16,18 +16,24 @@ from sentry.platform._native import lib
 from sentry.platform.confine import where
 
 _AGREED = b"y"
-_SECUREBITS = Struct("<i")
-"""What the client's first message begins with; the rest is the path that it was executed by."""
+_HELLO = Struct("<ii")
+"""struct hello of the client, without the path that it was executed by."""
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runsc_cli.zygote.server import Zygote
 
 
 class Worker:
-    """Serves the client at `conn`, whose pid is `client` and whose file is `command`. `log`: where a refusal is told, -1 for nowhere."""
+    """Serves the client at `conn`, whose pid is `client`, for `zygote`, which is to say by a byte in `ready` that nothing has changed."""
 
-    def __init__(self, conn: wire.Socket, client: int, command: str, log: int) -> None:
+    def __init__(self, conn: wire.Socket, client: int, zygote: Zygote, ready: int) -> None:
         self._conn = conn
         self._client = client
-        self._command = command
-        self._log = log
+        self._zygote = zygote
+        self._ready = ready
+        self._log = zygote.log
 
     def serve(self) -> None:
         """Do what it asks for, or decline."""
@@ -61,15 +67,17 @@ class Worker:
     def _take_over(self) -> list[str]:
         """The command line. When it is returned, the command is ours to do."""
         hello, _fds = wire.recv_fds(self._conn)
-        (securebits,), name = _SECUREBITS.unpack_from(hello), hello[_SECUREBITS.size :]
+        (number, securebits), name = _HELLO.unpack_from(hello), hello[_HELLO.size :]
         caller = Caller(self._client)
-        caller.check(self._command)
+        caller.check(self._zygote.command)
+        caller.compare(self._zygote.facts)
         if securebits != lib.prctl_(PR_GET_SECUREBITS, 0, 0, 0, 0):
-            raise Declined("other securebits")
-        _join(*caller.cgroups())
-        caller.compare()
+            raise Declined("it has other securebits")
         caller.check_environment()
-        numbers = caller.numbers()
+        _join(*caller.cgroups())
+        if not os.read(self._ready, 1):
+            raise Declined("pysc was changed")
+        numbers = caller.numbers(number)
         above = max(numbers) + 1
         self._conn = wire.Socket(fileno=_raise(self._conn.detach(), above))
         self._log = _raise(self._log, above) if self._log >= 0 else -1

@@ -182,16 +182,16 @@ class Callers:
     }
 
     DECLINED = {
-        "another uts namespace": ["unshare", "--uts"],
-        "another net namespace": ["unshare", "--net"],
-        "NoNewPrivs is 1": ["setpriv", "--no-new-privs"],
-        "CapPrm is": ["setpriv", "--bounding-set", "-sys_time"],
+        "its uts namespace is": ["unshare", "--uts"],
+        "its net namespace is": ["unshare", "--net"],
+        "its NoNewPrivs is '1'": ["setpriv", "--no-new-privs"],
+        "its CapPrm is": ["setpriv", "--bounding-set", "-sys_time"],
         "other securebits": ["setpriv", "--securebits", "+no_setuid_fixup"],
-        "Groups is 5": ["setpriv", "--groups", "5"],
+        "its Groups is '5'": ["setpriv", "--groups", "5"],
         "LISTEN_PID is set": ["env", "LISTEN_PID=1"],
         "the character set of de_DE.ISO-8859-1": ["env", "LC_ALL=de_DE.ISO-8859-1"],
-        "another personality": ["setarch", "-R"],
-        "another scheduling policy": ["chrt", "--batch", "0"],
+        "its personality is": ["setarch", "-R"],
+        "its scheduling policy is": ["chrt", "--batch", "0"],
     }
 
 
