@@ -10,10 +10,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import pytest
+from containers import requires
+
 if TYPE_CHECKING:
     from types import TracebackType
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "pysc"
+
+NEEDS = (
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not COMMAND.exists(), reason="no pysc command in this environment"),
+    requires("busybox"),
+)
+"""The marks of tests with a zygote."""
 
 
 class Zygote:

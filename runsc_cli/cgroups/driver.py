@@ -108,7 +108,6 @@ class Cgroup:
         """mkdir -p; returns what was not there, parents first."""
         try:
             os.mkdir(path, 0o755)
-            os.chmod(path, 0o755)  # whatever the caller's umask: the container is to see it
         except FileNotFoundError:
             return self._mkdir(os.path.dirname(path)) + self._mkdir(path)
         except OSError as e:
@@ -116,6 +115,7 @@ class Cgroup:
                 raise
             return []
         self._made.append(path)
+        os.chmod(path, 0o755)  # whatever the caller's umask: the container is to see it
         return [path]
 
     def _make_unified(self, path: str) -> None:

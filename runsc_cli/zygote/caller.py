@@ -41,7 +41,10 @@ def facts(pid: int | str, status: dict[str, str]) -> dict[str, object]:
     for name in os.listdir("/proc/self/ns"):
         found[f"{name} namespace"] = os.readlink(f"/proc/{pid}/ns/{name}")
     for name in _SAME_FILES:
-        found[name] = _read(pid, name)
+        try:
+            found[name] = _read(pid, name)
+        except OSError as error:  # this kernel has none, or nothing to say: then for both
+            found[name] = error.errno
     root = os.stat(f"/proc/{pid}/root")
     found["root directory"] = (root.st_dev, root.st_ino)
     found["scheduling policy"] = os.sched_getscheduler(pid if isinstance(pid, int) else 0)
@@ -175,15 +178,10 @@ def fields(pid: int | str) -> dict[str, str]:
 
 
 def _read(pid: int | str, name: str) -> bytes:
-    """A file of /proc/PID; empty where this kernel has none, or says that it means nothing here."""
-    try:
-        fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b""
+    """A file of /proc/PID. Raises OSError."""
+    fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return b"".join(iter(lambda: os.read(fd, 1 << 17), b""))
-    except OSError:
-        return b""
     finally:
         os.close(fd)
 

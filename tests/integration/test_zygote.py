@@ -13,18 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundles, Pysc, descendants, requires
-from zygote import COMMAND, Zygote
+from containers import Bundles, Pysc, descendants
+from zygote import COMMAND, NEEDS, Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(not COMMAND.exists(), reason="no pysc command in this environment"),
-    requires("busybox"),
-]
+pytestmark = [pytest.mark.integration, *NEEDS]
 
 COLD = COMMAND.parent.parent / "lib" / "pysc" / "pysc"
 """The command without the client in front."""

@@ -12,20 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundles, Pysc, requires
-from zygote import COMMAND, Zygote
+from containers import Bundles, Pysc
+from zygote import COMMAND, NEEDS, Zygote
 
 import runsc_cli.zygote.server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(not COMMAND.exists(), reason="no pysc command in this environment"),
-    requires("busybox"),
-]
+pytestmark = [pytest.mark.integration, *NEEDS]
 
 LONGER = 60
 
