@@ -10,7 +10,7 @@
  *     subreapers): the stage is born here, and waited for here;
  *   - our end is the command's: SIGKILL to one of us ends the other.
  *
- * After the first message of the worker, which has pid and what holds it to us, requests come one by one, each with its answer.
+ * After the first message of the worker, which has its pidfd and what holds it to us, requests come one by one, each with its answer.
  */
 #define _GNU_SOURCE
 #include <errno.h>
