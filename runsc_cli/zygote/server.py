@@ -87,7 +87,12 @@ class Zygote:
         fd, _address = self._listener._accept()  # type: ignore[attr-defined]
         conn = wire.Socket(fileno=fd)
         ready, go = os.pipe2(os.O_CLOEXEC)
-        if os.fork() == 0:
+        try:
+            pid = os.fork()
+        except OSError as error:  # too many processes: the client may have better luck alone
+            print(f"fork: {error.strerror}", file=sys.stderr, flush=True)
+            pid = -1
+        if pid == 0:
             os.close(go)
             self._work(conn, ready)
         os.close(ready)
