@@ -205,6 +205,7 @@ def all_runtimes(pysc: str) -> list[Runtime]:
         Runtime("runsc", "runsc", "--network=none", "--ignore-cgroups"),
         Pysc("pysc", pysc),
         Pysc("pysc strict", pysc, "--profile=strict"),
+        Pysc("trusted", pysc, "--platform=namespace"),
         Zygote("pysc zygote", pysc),
         Zygote("trusted zygote", pysc, "--platform=namespace"),
     ]
