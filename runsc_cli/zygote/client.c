@@ -233,6 +233,6 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	execv(path, argv); /* what is ours is closed by it */
-	fprintf(stderr, "pysc: %s: %s: install pysc anew\n", path, strerror(errno));
+	fprintf(stderr, "pysc: %s: %s: link to this program where it was installed, instead of copying it\n", path, strerror(errno));
 	return 1;
 }

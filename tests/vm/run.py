@@ -62,6 +62,7 @@ def copy_tree(target: Path) -> None:
             continue
         (shutil.copytree if entry.is_dir() else shutil.copy2)(entry, place / entry.name)
     shutil.copytree(TREE / ".venv" / "bin", target / ".venv" / "bin", symlinks=True)
+    shutil.copytree(TREE / ".venv" / "lib" / "pysc", target / ".venv" / "lib" / "pysc")
     shutil.copy2(TREE / ".venv" / "pyvenv.cfg", target / ".venv" / "pyvenv.cfg")
     subprocess.run([sys.executable, "-m", "compileall", "-q", "-s", target, "-p", TREE, target], check=False)
 
