@@ -1,7 +1,7 @@
 """CPython's whole test suite, as an ordinary user without a network, gives in a bundle no failure that it does not give natively.
 
-What is left out stands with its reason in cpython_exclusions.csv. It takes most of an hour, so only --long runs it (`make test-python`); the parts
-that lean on the kernel most are compared test by test, as root, in test_workload_cpython.py.
+What is left out stands with its reason in cpython_exclusions.csv. It takes most of an hour, so only --long runs it (`make test-python`); the
+parts that lean on the kernel most are compared test by test, as root, in test_workload_cpython.py.
 """
 
 from __future__ import annotations
