@@ -75,7 +75,7 @@ def measure(cases: list[Case], runtimes: list[Runtime], trees: Trees, results: R
             print(f"{case.name}: round {number + 1} of {rounds}", file=sys.stderr)
             turn = number % len(runtimes)
             for runtime in [*runtimes[turn:], *runtimes[:turn]]:
-                if (case.name, runtime.name) in results.failures or (runtime.starts_alone and not case.starts):
+                if (case.name, runtime.name) in results.failures or (runtime.zygote and not case.starts):
                     continue
                 try:
                     with runtime.active():

@@ -37,10 +37,8 @@ helpers: set[int] = set()
 class Runtime:
     """An OCI runtime with runc's command line; the subclasses say what is different."""
 
-    starts_alone = False
-    """Only how containers start is different from another runtime of the table."""
     zygote = False
-    """An engine is to have one beside it."""
+    """There is one beside it: only how containers start is different from another runtime of the table."""
 
     def __init__(self, name: str, program: str, *options: str) -> None:
         self.name = name
@@ -173,7 +171,6 @@ class Pysc(Runtime):
 class Zygote(Pysc):
     """pysc beside a process that has all loaded: what is left of a start. It runs only while this is measured, so that no other asks it."""
 
-    starts_alone = True
     zygote = True
 
     @contextmanager

@@ -92,8 +92,8 @@ def complaints(said: str) -> list[str]:
     left = []
     for block in said.split("== ")[1:]:
         stressor, _, text = block.partition("\n")
-        errors = [line for line in text.splitlines() if "fail:" in line or "errno=" in line]
-        interrupted = "completed in 3" in text and all("errno=4" in line for line in errors)
+        errors = [line for line in text.splitlines() if ("fail:" in line or "error:" in line) and "terminated with an error" not in line]
+        interrupted = "completed in 3" in text and bool(errors) and all("errno=4" in line for line in errors)
         unknown = any(words in text for words in UNKNOWN) and any(words in natively(stressor) for words in UNKNOWN)
         if not interrupted and not unknown:
             left.append(block)
