@@ -1,9 +1,10 @@
-"""The configuration files of engines, and what pysc writes into them: install and uninstall.
+"""The configuration files of engines and of systemd, and what pysc writes into them: install and uninstall.
 
     Docker       daemon.json, `runtimes`; everything else stays as it was read
     containerd   config.toml: a block between two marks at its end, since nobody writes TOML back as it was; what else is in there has
                  to mean the same afterwards, or nothing is written
     podman       a file of its own in containers.conf.d
+    systemd      a unit of its own, for `pysc zygote`
 
 All files are read, and all changes made in memory, before the first one is written. A file that cannot be read as what it should be is not
 touched. What is replaced is kept beside it, under the next free number: daemon.json.~1~.
@@ -266,17 +267,52 @@ def _pruned(config: dict[str, Any]) -> dict[str, Any]:
 
 def podman(path: str, binary: str, *, install: bool) -> Change | None:
     """The change of our file in containers.conf.d, None where there is nothing to do. Raises PyscError."""
+    text = None
+    if install:
+        rows = [f"{name} = [{json.dumps(_command(binary, name))}]" for name in RUNTIMES]
+        text = "\n".join(["[engine.runtimes]", *rows])
+    return _of_our_own(path, text, "podman reads it at its next call: podman --runtime pysc run ...")
+
+
+def _of_our_own(path: str, text: str | None, afterwards: str) -> Change | None:
+    """The change of a file that has nothing but `text`, or is not there. Raises PyscError."""
     path = os.path.realpath(path)
     was = _read(path)
     if was is not None and not was.startswith(_BEGIN):
         raise PyscError(f"{path} is there and was not written by pysc: it is left alone")
-    now = None
+    now = None if text is None else f"{_BEGIN}\n{text}\n{_END}\n"
+    return None if now == was else Change(path, was, now, afterwards)
+
+
+# --- systemd ---
+
+_UNIT = """\
+[Unit]
+Description=pysc without an interpreter's start
+Before=containerd.service docker.service
+
+[Service]
+ExecStart={} zygote
+KillMode=process
+LimitNOFILE=infinity
+Restart=always
+
+[Install]
+WantedBy=multi-user.target"""
+"""What the zygote has begun goes on without it, hence KillMode. It ends when pysc is upgraded, hence Restart."""
+
+
+def zygote(path: str, binary: str, *, install: bool) -> Change | None:
+    """The change of the unit of a zygote, None where there is nothing to do. Raises PyscError."""
+    text, afterwards = None, "end it: systemctl disable --now pysc-zygote"
     if install:
-        rows = [f"{name} = [{json.dumps(_command(binary, name))}]" for name in RUNTIMES]
-        now = "\n".join([_BEGIN, "[engine.runtimes]", *rows, _END]) + "\n"
-    if now == was:
-        return None
-    return Change(path, was, now, "podman reads it at its next call: podman --runtime pysc run ...")
+        from runsc_cli.zygote.server import path as socket
+
+        command = _command(binary, "pysc")
+        socket(command)  # would it ask one?
+        text = _UNIT.format(json.dumps(command).replace("%", "%%"))
+        afterwards = "start it: systemctl daemon-reload && systemctl enable --now pysc-zygote"
+    return _of_our_own(path, text, afterwards)
 
 
 # --- the verbs ---
@@ -285,8 +321,9 @@ ENGINES = {
     "docker": (docker, "/etc/docker/daemon.json", ("dockerd",)),
     "containerd": (containerd, "/etc/containerd/config.toml", ("containerd",)),
     "podman": (podman, "/etc/containers/containers.conf.d/pysc.conf", ("podman",)),
+    "zygote": (zygote, "/etc/systemd/system/pysc-zygote.service", ()),
 }
-"""What changes its file, where that is, and the programs by which we know that it is there."""
+"""What changes its file, where that is, and the programs by which we know that it is there. A zygote has to be asked for."""
 
 
 def change(options: Options, *, install: bool) -> int:

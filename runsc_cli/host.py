@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from struct import pack
 
 from runsc_cli import capabilities, directory, requirements
@@ -76,7 +77,7 @@ def findings() -> list[Finding]:
         Finding("kernel", name, not why, why or since, "no container can be started", required=True)
         for name, since, why in requirements.looked_at()
     ]
-    for group in (_seccomp, _file_systems, _mapped, _namespaces, _cgroups, _privileges):
+    for group in (_seccomp, _file_systems, _mapped, _namespaces, _cgroups, _privileges, _zygote):
         try:
             out += group()
         except (OSError, PyscError) as error:
@@ -269,3 +270,17 @@ def _privileges() -> Iterator[Finding]:
     for name, path in (("AppArmor", APPARMOR), ("SELinux", "/sys/fs/selinux/enforce")):
         enabled = os.path.exists(path)
         yield Finding("privileges", name, enabled, "" if enabled else "not enabled", "configs with its labels are refused")
+
+
+def _zygote() -> Iterator[Finding]:
+    """Only root's commands ask one."""
+    if os.geteuid() != 0:
+        return
+    from runsc_cli.zygote import server
+
+    alone = "each command starts an interpreter of its own: `pysc zygote` saves half of a container's start"
+    try:
+        there, why = server.listens(server.path(sys.argv[0])), ""
+    except PyscError as error:
+        there, why = False, str(error)
+    yield Finding("commands", "zygote", there, why, alone)

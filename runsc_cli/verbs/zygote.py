@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from runsc_cli.errors import PyscError
 
@@ -17,7 +18,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
 
     if os.geteuid() != 0:
         raise PyscError("only root's commands ask a zygote: start it as root")
-    where = server.path()
+    where = server.path(sys.argv[0])
     server.load()
     server.Zygote(where, debug=context.options["debug"]).serve()
     return 0

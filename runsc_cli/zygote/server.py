@@ -8,7 +8,7 @@ import os
 import pkgutil
 import sys
 from _socket import SO_PEERCRED, SOL_SOCKET
-from errno import EADDRINUSE, ECONNREFUSED
+from errno import EADDRINUSE, ECONNREFUSED, ENOENT
 from struct import unpack
 
 from runsc_cli.errors import PyscError
@@ -29,16 +29,16 @@ _RARE = ("runsc_cli.cli", "runsc_cli.suite", "runsc_cli.cgroups.bus", "runsc_cli
 """What needs third-party modules, or is no hot verb's."""
 
 
-def path() -> str:
+def path(command: str) -> str:
     """Of the socket for this installation: named by the client's file, which the client looks at as well. Raises PyscError."""
     try:
-        with open(sys.argv[0], "rb") as file:
+        with open(command, "rb") as file:
             made = file.read(4) == b"\x7fELF"
             found = os.fstat(file.fileno())
     except OSError:
         made = False
     if not made:
-        raise PyscError("the command was not made by `make`: it would not ask a zygote")
+        raise PyscError(f"{command} was not made by `make`: it would not ask a zygote")
     return f"{DIRECTORY}/{identity(found)}"
 
 
@@ -125,24 +125,28 @@ def _listen(where: str) -> wire.Socket:
     try:
         listener.bind(where)
     except OSError as error:
-        if error.errno != EADDRINUSE or not _stale(where):
+        if error.errno != EADDRINUSE:
             raise
+        if listens(where):
+            raise PyscError("there is a zygote already") from None
         os.unlink(where)
         listener.bind(where)
     listener.listen(_BACKLOG)
     return listener
 
 
-def _stale(where: str) -> bool:
-    """Nobody listens there. Raises PyscError if somebody does."""
+def listens(where: str) -> bool:
+    """Whether there is a zygote. Raises OSError."""
     probe = wire.listener()
     try:
         probe.connect(where)
     except OSError as error:
-        return error.errno == ECONNREFUSED
+        if error.errno not in (ECONNREFUSED, ENOENT):
+            raise
+        return False
     finally:
         probe.close()
-    raise PyscError("there is a zygote already")
+    return True
 
 
 def _modules() -> list[tuple[str, int, int]]:

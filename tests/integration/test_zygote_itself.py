@@ -77,6 +77,13 @@ def test_a_killed_one_is_replaced(zygote: Zygote) -> None:
         assert works()
 
 
+def test_doctor_says_whether_there_is_one(zygote: Zygote) -> None:
+    assert "yes  zygote" in run(COMMAND, "doctor").stdout
+    os.kill(zygote.pid, signal.SIGTERM)
+    zygote.wait()
+    assert "no   zygote" in run(COMMAND, "doctor").stdout
+
+
 def test_there_is_one(zygote: Zygote) -> None:
     done = run(COMMAND, "zygote")
     assert (done.returncode, "there is a zygote already" in done.stderr) == (1, True), done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import shutil
@@ -223,6 +224,30 @@ def test_podman_has_a_file_of_our_own(tmp_path: Path, command: Path) -> None:
     assert not file.exists()
     file.write_text("[engine]\n")
     assert "was not written by pysc: it is left alone" in run("install", "--podman-config", file, "--path", command, code=1)
+
+
+# ---- systemd ----
+
+
+def test_a_unit_for_a_zygote(tmp_path: Path) -> None:
+    command = tmp_path / 'a "b" 100%' / "pysc"
+    command.parent.mkdir()
+    shutil.copy(sys.executable, command)
+    file = tmp_path / "pysc-zygote.service"
+    said = run("install", "--zygote-config", file, "--path", command)
+    assert said == f"wrote {file}\nstart it: systemctl daemon-reload && systemctl enable --now pysc-zygote\n"
+    unit = configparser.RawConfigParser()
+    unit.read(file)
+    assert unit["Service"]["ExecStart"] == rf'"{tmp_path}/a \"b\" 100%%/pysc" zygote'
+    assert "has it already" in run("install", "--zygote-config", file, "--path", command)
+    assert run("uninstall", "--zygote-config", file).startswith(f"removed {file}")
+    assert not file.exists()
+
+
+def test_no_unit_for_a_command_that_would_ask_no_zygote(tmp_path: Path, command: Path) -> None:
+    said = run("install", "--zygote-config", tmp_path / "unit", "--docker-config", tmp_path / "d.json", "--path", command, code=1)
+    assert f"{command} was not made by `make`: it would not ask a zygote" in said
+    assert sorted(os.listdir(tmp_path)) == ["bin"]
 
 
 # ---- all ----
