@@ -93,18 +93,18 @@ bench-quick: $(VENV)/.installed-bench
 	$(VENV)/bin/python -m benchmarks --quick $(ARGS)
 
 # The byte code is written here, so that PYTHONDONTWRITEBYTECODE in the environment does not slow every command down.
-$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py $(wildcard sentry/platform/native/*) runsc_cli/stage/stage.c runsc_cli/zygote/client.c scripts/system-packages.sh scripts/command.py
+$(VENV)/.installed: pyproject.toml setup.py bin/pysc sentry/platform/_native_build.py $(wildcard sentry/platform/native/*) runsc_cli/stage/stage.c runsc_cli/zygote/client.c scripts/system-packages.sh runsc_cli/command.py
 	scripts/system-packages.sh '$(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(EDITABLE) .
-	$(VENV)/bin/python scripts/command.py
+	$(VENV)/bin/python -Im runsc_cli.command
 	$(VENV)/bin/python -m compileall -q sentry gofer runsc_cli
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed
 	scripts/system-packages.sh '$(PYTHON)' $(filter test bench,$*)
 	$(PIP) install $(EDITABLE) '.[$*]'
-	$(VENV)/bin/python scripts/command.py
+	$(VENV)/bin/python -Im runsc_cli.command
 	@touch $@
 
 clean:

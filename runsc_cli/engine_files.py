@@ -290,16 +290,18 @@ _UNIT = """\
 [Unit]
 Description=pysc without an interpreter's start
 Before=containerd.service docker.service
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart={} zygote
 KillMode=process
 LimitNOFILE=infinity
 Restart=always
+RestartSec=1
 
 [Install]
 WantedBy=multi-user.target"""
-"""What the zygote has begun goes on without it, hence KillMode. It ends when pysc is upgraded, hence Restart."""
+"""What the zygote has begun goes on without it, hence KillMode. It ends when pysc is upgraded, and starts when that is done: hence no limit."""
 
 
 def zygote(path: str, binary: str, *, install: bool) -> Change | None:

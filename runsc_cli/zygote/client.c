@@ -1,5 +1,5 @@
 /*
- * The command `pysc` where scripts/command.py has written it: asks the zygote, a process that has all modules loaded, to do its work,
+ * The command `pysc` where runsc_cli/command.py has written it: asks the zygote, a process that has all modules loaded, to do its work,
  * and becomes the interpreter's command where there is none, or where that one declines. It has no policy and reads no argument.
  *
  * The zygote forks a worker for each connection (runsc_cli/zygote/worker.py), which reads from /proc what we are: arguments, environment,
@@ -48,7 +48,7 @@ struct answer { int number, result, status; };
 static int zygote = -1;
 static sigset_t callers_mask;
 
-/* The command that scripts/command.py has written for when there is no zygote: ../lib/pysc/NAME from where this file is. */
+/* The command that runsc_cli/command.py has written for when there is no zygote: ../lib/pysc/NAME from where this file is. */
 static const char *cold_path(void)
 {
 	static char path[PATH_MAX + 32];

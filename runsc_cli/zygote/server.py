@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 DIRECTORY = "/run/pysc-zygote"
 _BACKLOG = 1024
 _PACKAGES = ("sentry", "gofer", "runsc_cli")
-_RARE = ("runsc_cli.cli", "runsc_cli.suite", "runsc_cli.cgroups.bus", "runsc_cli.cgroups.systemd", "sentry.platform._native_build")
+_RARE = (
+    *("runsc_cli.cli", "runsc_cli.command", "runsc_cli.suite"),
+    *("runsc_cli.cgroups.bus", "runsc_cli.cgroups.systemd", "sentry.platform._native_build"),
+)
 """What needs third-party modules, or is no hot verb's."""
 
 
@@ -38,7 +41,7 @@ def path(command: str) -> str:
     except OSError:
         made = False
     if not made:
-        raise PyscError(f"{command} was not made by `make`: it would not ask a zygote")
+        raise PyscError(f"{command} asks no zygote: `{sys.executable} -Im runsc_cli.command` writes one that does")
     return f"{DIRECTORY}/{identity(found)}"
 
 

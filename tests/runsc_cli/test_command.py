@@ -1,9 +1,11 @@
-"""The command that scripts/command.py writes into the virtual environment."""
+"""The command that runsc_cli/command.py writes into the virtual environment."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,3 +61,31 @@ def test_nor_does_the_working_directory(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "runsc_cli.py").write_text("print('mine')\n")
     monkeypatch.chdir(tmp_path)
     assert run("version").stdout.startswith(f"pysc version {VERSION}\n")
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(300)
+def test_a_wheel_brings_all_that_the_commands_need(tmp_path: Path) -> None:
+    """Built and installed as deploy/kubernetes does it; from the package index comes what make has asked for before."""
+
+    def done(*line: object) -> str:
+        ran = subprocess.run(list(map(str, line)), cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran
+        return ran.stdout
+
+    tree, source, wheels, venv = Path(__file__).parents[2], tmp_path / "source", tmp_path / "wheels", tmp_path / "venv"
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "bin", "sentry", "gofer", "runsc_cli"):
+        copy = shutil.copytree if (tree / name).is_dir() else shutil.copy
+        (source / name).parent.mkdir(exist_ok=True)
+        copy(tree / name, source / name)
+    for built in [*source.glob("sentry/platform/_native*.so"), source / "runsc_cli/stage/stage", source / "runsc_cli/zygote/client"]:
+        built.unlink()
+    done(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, source)
+    done(sys.executable, "-m", "venv", venv)
+    done(venv / "bin/pip", "install", "--quiet", "--no-index", "--find-links", wheels, "pysc")
+    says = subprocess.run([venv / "bin/pysc", "zygote"], capture_output=True, text=True, check=False).stderr
+    advice = says.partition("`")[2].partition("`")[0]
+    done(*advice.split())
+    assert (venv / "bin/pysc").read_bytes()[:4] == b"\x7fELF"
+    assert done(venv / "bin/pysc", "do", "--", "echo", "hello") == "hello\n"
+    assert done(venv / "bin/pysc", "do", "--help").startswith("Usage: pysc do")

@@ -246,7 +246,7 @@ def test_a_unit_for_a_zygote(tmp_path: Path) -> None:
 
 def test_no_unit_for_a_command_that_would_ask_no_zygote(tmp_path: Path, command: Path) -> None:
     said = run("install", "--zygote-config", tmp_path / "unit", "--docker-config", tmp_path / "d.json", "--path", command, code=1)
-    assert f"{command} was not made by `make`: it would not ask a zygote" in said
+    assert f"{command} asks no zygote: `{sys.executable} -Im runsc_cli.command` writes one that does" in said
     assert sorted(os.listdir(tmp_path)) == ["bin"]
 
 
