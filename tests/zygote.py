@@ -31,10 +31,15 @@ class Zygote:
 
     command = COMMAND
 
+    def __init__(self, *prefix: object) -> None:
+        """`prefix`: what its command line begins with."""
+        self._prefix = prefix
+
     def __enter__(self) -> Self:
         self._log = tempfile.NamedTemporaryFile("r", prefix="zygote")
         with open(self._log.name, "a") as log:
-            self._process = subprocess.Popen([COMMAND, "--debug", "zygote"], stdin=subprocess.DEVNULL, stderr=log, process_group=0)
+            line = [*map(str, self._prefix), COMMAND, "--debug", "zygote"]
+            self._process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stderr=log, process_group=0)
         self.pid = self._process.pid
         deadline = time.monotonic() + 30
         said = ""
@@ -73,6 +78,7 @@ class Zygote:
         return self._process.wait(60)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.rest()
         self._process.terminate()
         self._process.wait()
         self._log.close()

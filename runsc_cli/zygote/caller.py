@@ -17,12 +17,14 @@ from sentry.platform._native import lib
 from sentry.syscalls.numbers import NUMBERS
 
 _SAME = (
-    "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters",
+    "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
     "Speculation_Store_Bypass", "SpeculationIndirectBranch", "THP_enabled",
 )  # fmt: skip
 """Lines of /proc/PID/status, proc_pid_status(5)."""
 
 _SAME_FILES = ("attr/current", "personality")
+_WRITTEN = ("oom_score_adj", "coredump_filter", "timerslack_ns")
+_LOADER = (b"LD_", b"GLIBC_TUNABLES", b"MALLOC_")
 _UTF8 = ("utf-8", "utf8")
 _STDIO = range(3)
 _PRIO_PROCESS, _IOPRIO_WHO_PROCESS = 0, 1
@@ -45,9 +47,11 @@ def facts(pid: int | str, status: dict[str, str]) -> dict[str, object]:
             found[name] = _read(pid, name)
         except OSError as error:  # this kernel has none, or nothing to say: then for both
             found[name] = error.errno
-    root = os.stat(f"/proc/{pid}/root")
-    found["root directory"] = (root.st_dev, root.st_ino)
-    found["scheduling policy"] = os.sched_getscheduler(pid if isinstance(pid, int) else 0)
+    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    found["root directory"] = (*os.fstat(root)[:2], lib.fd_mount(root))
+    os.close(root)
+    number = pid if isinstance(pid, int) else 0
+    found["scheduling"] = (os.sched_getscheduler(number), os.sched_getparam(number).sched_priority)
     return found
 
 
@@ -68,6 +72,8 @@ class Caller:
 
     def compare(self, ours: dict[str, object]) -> None:
         """Raises Declined, OSError where it is not what we are, who have the facts `ours`."""
+        if self._status["Seccomp"] != "0":
+            raise Declined("it has a seccomp filter")
         theirs = facts(self.pid, self._status)
         for name, value in ours.items():
             if theirs.get(name) != value:
@@ -79,12 +85,13 @@ class Caller:
         locale = next((value for name in (b"LC_ALL", b"LC_CTYPE", b"LANG") if (value := environ.get(name, b""))), b"C")
         if locale not in (b"C", b"POSIX") and not os.fsdecode(locale).lower().endswith(_UTF8):
             raise Declined(f"the character set of {os.fsdecode(locale)}")
-        if b"LISTEN_PID" in environ:
-            raise Declined("LISTEN_PID is set")
+        for name in environ:
+            if name == b"LISTEN_PID" or name.startswith(_LOADER):
+                raise Declined(f"{os.fsdecode(name)} is set")
 
-    def numbers(self, conn: int) -> list[int]:
-        """Of its descriptors, without that of its end of the connection. Raises Declined, OSError."""
-        numbers = [number for number in map(int, os.listdir(f"/proc/{self.pid}/fd")) if number != conn]
+    def numbers(self, own: set[int]) -> list[int]:
+        """Of its descriptors, without its `own`, which it has for us. Raises Declined, OSError."""
+        numbers = [number for number in map(int, os.listdir(f"/proc/{self.pid}/fd")) if number not in own]
         if not set(_STDIO).issubset(numbers):
             raise Declined("stdio is closed")
         return numbers
@@ -125,10 +132,11 @@ class Caller:
             os.close(fd)
 
     def _take_scheduling(self) -> None:
-        adjustment = _read(self.pid, "oom_score_adj")
-        if adjustment != _read("self", "oom_score_adj"):
-            with open("/proc/self/oom_score_adj", "wb") as file:
-                file.write(adjustment)
+        for name in _WRITTEN:
+            theirs = _read(self.pid, name)
+            if theirs != _read("self", name):
+                with open(f"/proc/self/{name}", "wb") as file:
+                    file.write(theirs)
         nice = os.getpriority(_PRIO_PROCESS, self.pid)
         if nice != os.getpriority(_PRIO_PROCESS, 0):
             os.setpriority(_PRIO_PROCESS, 0, nice)
@@ -171,9 +179,9 @@ def identity(file: os.stat_result) -> str:
     return f"{file.st_dev:x}.{file.st_ino:x}"
 
 
-def fields(pid: int | str) -> dict[str, str]:
-    """The lines of /proc/PID/status."""
-    lines = _read(pid, "status").decode(errors="replace").splitlines()
+def fields(pid: int | str, name: str = "status") -> dict[str, str]:
+    """The lines of /proc/PID/status, or another one of its like."""
+    lines = _read(pid, name).decode(errors="replace").splitlines()
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 

@@ -7,8 +7,9 @@ import gc
 import os
 import pkgutil
 import sys
-from _socket import SO_PEERCRED, SOL_SOCKET
-from errno import EADDRINUSE, ECONNREFUSED, ENOENT
+from _socket import SO_PASSCRED, SO_PEERCRED, SOL_SOCKET
+from errno import ECONNREFUSED, ENOENT
+from fcntl import LOCK_EX, flock
 from struct import unpack
 
 from runsc_cli.errors import PyscError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 DIRECTORY = "/run/pysc-zygote"
 _BACKLOG = 1024
+_GLANCE = 5.0
+"""Seconds between two looks at whether pysc is what it was, where nobody asks: after an upgrade nobody does."""
 _PACKAGES = ("sentry", "gofer", "runsc_cli")
 _RARE = (
     *("runsc_cli.cli", "runsc_cli.command", "runsc_cli.suite"),
@@ -59,11 +62,13 @@ def load() -> None:
 class Zygote:
     """`command`: the client's file, by which they know each other. `facts`: of caller.facts(). `log`: where refusals go, or -1."""
 
-    __slots__ = ("_listener", "_modules", "_where", "command", "facts", "log")
+    __slots__ = ("_client", "_listener", "_modules", "_where", "command", "facts", "log")
 
-    def __init__(self, where: str, *, debug: bool) -> None:
-        """Listen at `where`. `debug`: say on stderr whom we decline and why. Raises PyscError."""
+    def __init__(self, client: str, *, debug: bool) -> None:
+        """Listen for those that execute the file `client`. `debug`: say on stderr whom we decline and why. Raises PyscError."""
+        where = path(client)
         self.command = os.path.basename(where)
+        self._client = os.path.abspath(client)
         self.facts = facts("self", fields("self"))
         self.log = os.dup(2) if debug else -1
         self._where = where
@@ -87,7 +92,11 @@ class Zygote:
             os.unlink(self._where)
 
     def _accept(self) -> None:
-        fd, _address = self._listener._accept()  # type: ignore[attr-defined]
+        try:
+            fd, _address = self._listener._accept()  # type: ignore[attr-defined]
+        except TimeoutError:
+            self._look()
+            return
         conn = wire.Socket(fileno=fd)
         ready, go = os.pipe2(os.O_CLOEXEC)
         try:
@@ -101,18 +110,25 @@ class Zygote:
         os.close(ready)
         conn.close()
         try:
-            if _modules() != self._modules:  # while the worker looks at its client
-                raise PyscError("pysc was changed: start its zygote again")
+            self._look()  # while the worker looks at its client
             os.write(go, b"0")
         except BrokenPipeError:
             return  # the worker has declined
         finally:
             os.close(go)
 
+    def _look(self) -> None:
+        """Raises PyscError when this is no longer the pysc that is there."""
+        try:
+            same = _modules() == self._modules and identity(os.stat(self._client)) == self.command
+        except OSError:
+            same = False
+        if not same:
+            raise PyscError("pysc was changed: start its zygote again")
+
     def _work(self, conn: wire.Socket, ready: int) -> NoReturn:
         try:
-            os.setpgid(0, 0)  # what a terminal sends to the zygote's group is not for commands
-            self._listener.close()
+            os.setsid()  # the zygote's terminal, and what it sends to a process group, is not for commands
             client, _uid, _gid = unpack("iII", conn.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
             Worker(conn, client, self, ready).serve()
         finally:
@@ -125,16 +141,21 @@ def _listen(where: str) -> wire.Socket:
     if there.st_uid != 0 or there.st_mode & 0o077:
         raise PyscError(f"{DIRECTORY} is open to others: remove it")
     listener = wire.listener()
+    listener.setsockopt(SOL_SOCKET, SO_PASSCRED, 1)  # accepted ones have it, too
+    listener.settimeout(_GLANCE)
+    new = f"{where}.new"
+    directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    flock(directory, LOCK_EX)  # of two that start, the second one finds the first
     try:
-        listener.bind(where)
-    except OSError as error:
-        if error.errno != EADDRINUSE:
-            raise
         if listens(where):
-            raise PyscError("there is a zygote already") from None
-        os.unlink(where)
-        listener.bind(where)
-    listener.listen(_BACKLOG)
+            raise PyscError("there is a zygote already")
+        if os.path.exists(new):
+            os.unlink(new)
+        listener.bind(new)
+        listener.listen(_BACKLOG)
+        os.rename(new, where)
+    finally:
+        os.close(directory)
     return listener
 
 

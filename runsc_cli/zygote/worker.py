@@ -5,19 +5,25 @@ from __future__ import annotations
 import io
 import os
 import sys
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_CREDENTIALS, SCM_RIGHTS, SO_RCVTIMEO, SOL_SOCKET
 from fcntl import F_DUPFD_CLOEXEC, F_SETFL, F_SETOWN, F_SETSIG, fcntl
-from struct import Struct
+from struct import Struct, pack
 
 from runsc_cli import children
-from runsc_cli.zygote.caller import Caller, Declined
-from sentry.abi import PR_GET_SECUREBITS
+from runsc_cli.process import exited
+from runsc_cli.zygote.caller import Caller, Declined, fields
+from sentry.abi import PR_GET_MDWE, PR_GET_MEMORY_MERGE, PR_GET_SECUREBITS
 from sentry.platform import signals, wire
-from sentry.platform._native import lib
+from sentry.platform._native import ffi, lib
 from sentry.platform.confine import where
+from sentry.syscalls.numbers import NUMBERS
 
 _AGREED = b"y"
-_HELLO = Struct("<ii")
+_HELLO = Struct("<6i")
 """struct hello of the client, without the path that it was executed by."""
+_UCRED = Struct("<iII")
+_PATIENCE = 5
+"""Seconds, as the client has."""
 
 
 TYPE_CHECKING = False
@@ -38,6 +44,7 @@ class Worker:
     def serve(self) -> None:
         """Do what it asks for, or decline."""
         try:
+            _close_all_but(0, 1, 2, self._conn.fileno(), self._ready, self._log)
             argv = self._take_over()
         except wire.Closed:
             return  # who has only looked whether somebody is here, or had no patience
@@ -48,7 +55,6 @@ class Worker:
                 os.write(self._log, text.encode(errors="replace"))
             return
         sys.argv = argv
-        sys.stdin, sys.stdout, sys.stderr = (_stream(fd) for fd in range(3))
         children.client = children.Client(self._conn)
         from runsc_cli.main import main
 
@@ -60,35 +66,54 @@ class Worker:
     def _let_go(self) -> None:
         """Hold nothing of the caller's when the command has ended, though this process takes a moment more."""
         os.chdir("/")
-        conn = self._conn.fileno()
-        os.closerange(0, conn)
-        os.closerange(conn + 1, os.sysconf("SC_OPEN_MAX"))
+        _close_all_but(self._conn.fileno())
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        """A message that the client itself has sent, and the descriptors with it. Raises Closed, Declined, OSError when none comes."""
+        data, control, _flags, _address = self._conn.recvmsg(wire.MAX_MESSAGE, CMSG_SPACE(_UCRED.size) + CMSG_SPACE(4), MSG_CMSG_CLOEXEC)
+        if not data:
+            raise wire.Closed
+        came = {kind: raw for level, kind, raw in control if level == SOL_SOCKET}
+        if _UCRED.unpack(came[SCM_CREDENTIALS])[0] != self._client:
+            raise Declined("a message of another process than the one that has connected")
+        return data, [fd for (fd,) in Struct("<i").iter_unpack(came.get(SCM_RIGHTS, b""))]
 
     def _take_over(self) -> list[str]:
         """The command line. When it is returned, the command is ours to do."""
-        hello, _fds = wire.recv_fds(self._conn)
-        (number, securebits), name = _HELLO.unpack_from(hello), hello[_HELLO.size :]
+        self._conn.setsockopt(SOL_SOCKET, SO_RCVTIMEO, pack("ll", _PATIENCE, 0))
+        hello, fds = self._receive()
+        (number, pidfd, *inherited), name = _HELLO.unpack_from(hello), hello[_HELLO.size :]
+        (process,) = fds
+        # It was alive when it sent both, so this is no other process that has its number; and while it is alive there will be none.
+        if int(fields("self", f"fdinfo/{process}")["Pid"]) != self._client:
+            raise Declined("a pidfd of another process")
         caller = Caller(self._client)
         caller.check(self._zygote.command)
         caller.compare(self._zygote.facts)
-        if securebits != lib.prctl_(PR_GET_SECUREBITS, 0, 0, 0, 0):
-            raise Declined("it has other securebits")
+        if inherited != _inherited() or inherited[-1]:  # two policies of one mode can be for other nodes
+            raise Declined(f"securebits, MDWE, memory merging and policy are {inherited}, the zygote's {_inherited()}")
         caller.check_environment()
         _join(*caller.cgroups())
         if not os.read(self._ready, 1):
             raise Declined("pysc was changed")
-        numbers = caller.numbers(number)
+        numbers = caller.numbers({number, pidfd})
         above = max(numbers) + 1
         self._conn = wire.Socket(fileno=_raise(self._conn.detach(), above))
         self._log = _raise(self._log, above) if self._log >= 0 else -1
+        process = _raise(process, above)
         caller.take(numbers, above)
-        pidfd, leash = os.pidfd_open(os.getpid()), _leash()
-        wire.send_fds(self._conn, _AGREED, (pidfd, leash))
-        os.close(pidfd)
-        os.close(leash)
-        if wire.recv_fds(self._conn)[0] != _AGREED:
-            raise Declined("it does not agree")
+        sys.stdin, sys.stdout, sys.stderr = (_stream(fd) for fd in range(3))
         _show([name, *caller.argv[1:]])
+        ours, leash = os.pidfd_open(os.getpid()), _leash()
+        wire.send_fds(self._conn, _AGREED, (ours, leash))
+        os.close(ours)
+        os.close(leash)
+        if self._receive()[0] != _AGREED:
+            raise Declined("it does not agree")
+        if exited([process], 0):
+            raise wire.Closed
+        os.close(process)
+        self._conn.setsockopt(SOL_SOCKET, SO_RCVTIMEO, pack("ll", 0, 0))
         return [os.fsdecode(each) for each in (name, *caller.argv[1:])]
 
 
@@ -110,6 +135,22 @@ def _join(unified: str, others: list[str]) -> None:
         fd = os.open(f"{each}/tasks", os.O_WRONLY | os.O_CLOEXEC)
         os.write(fd, b"0")
         os.close(fd)
+
+
+def _inherited() -> list[int]:
+    """What struct hello has of a process, and /proc has not."""
+    policy = ffi.new("int *")
+    lib.syscall6(NUMBERS["get_mempolicy"], int(ffi.cast("uintptr_t", policy)), 0, 0, 0, 0, 0)
+    return [*(lib.prctl_(option, 0, 0, 0, 0) for option in (PR_GET_SECUREBITS, PR_GET_MDWE, PR_GET_MEMORY_MERGE)), policy[0]]
+
+
+def _close_all_but(*keep: int) -> None:
+    after = 0
+    for fd in sorted(keep):
+        if fd > after:  # else all would be closed: close_range(2) has the last one, and before 0 there is none
+            os.closerange(after, fd)
+        after = fd + 1
+    os.closerange(after, os.sysconf("SC_OPEN_MAX"))
 
 
 def _show(argv: list[bytes]) -> None:

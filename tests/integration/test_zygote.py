@@ -8,6 +8,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +94,7 @@ def test_the_command_stays_the_client_and_is_the_parent_of_the_container(zygote:
         assert executes(command.pid) == str(COMMAND)
         assert parent(state(pysc)["init"][0]) == command.pid  # type: ignore[index]
         (worker,) = zygote.workers()
+        assert os.getsid(worker) == worker  # the zygote's terminal is not for hooks
         shown = Path(f"/proc/{worker}/cmdline").read_bytes()
         assert b"\0".join(map(os.fsencode, argv(pysc, "run"))).startswith(shown.rstrip(b"\0")[:40])
         command.terminate()
@@ -162,6 +164,16 @@ def test_exec_and_the_other_verbs(zygote: Zygote, pysc: Pysc, bundle: Bundles) -
     assert not zygote.log()
 
 
+AFTER = """
+import ctypes, os, struct, sys
+allow = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7FFF0000))
+filter = struct.pack("HxxxxxxP", 1, ctypes.addressof(allow))
+assert ctypes.CDLL(None).{} == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Makes a call of the C library and executes the rest of its command line."""
+
+
 class Callers:
     """What a caller may have that its commands are to have too: a prefix of the command line each."""
 
@@ -174,6 +186,8 @@ class Callers:
         "io": ["ionice", "-c", "3"],
         "ignored": ["sh", "-c", 'trap "" HUP USR1; exec "$@"', "sh"],
         "directory": ["sh", "-c", 'cd /usr/share; exec "$@"', "sh"],
+        "timers": ["sh", "-c", 'echo 7777777 > /proc/self/timerslack_ns; exec "$@"', "sh"],
+        "cores": ["sh", "-c", 'echo 7 > /proc/self/coredump_filter; exec "$@"', "sh"],
     }
 
     DECLINED = {
@@ -181,19 +195,22 @@ class Callers:
         "its net namespace is": ["unshare", "--net"],
         "its NoNewPrivs is '1'": ["setpriv", "--no-new-privs"],
         "its CapPrm is": ["setpriv", "--bounding-set", "-sys_time"],
-        "other securebits": ["setpriv", "--securebits", "+no_setuid_fixup"],
+        "securebits, MDWE, memory merging and policy are [4,": ["setpriv", "--securebits", "+no_setuid_fixup"],
+        "securebits, MDWE, memory merging and policy are [0, 1,": [sys.executable, "-c", AFTER.format("prctl(65, 1, 0, 0, 0)")],
+        "it has a seccomp filter": [sys.executable, "-c", AFTER.format("prctl(22, 2, filter, 0, 0)")],
+        "LD_BIND_NOW is set": ["env", "LD_BIND_NOW=1"],
         "its Groups is '5'": ["setpriv", "--groups", "5"],
         "LISTEN_PID is set": ["env", "LISTEN_PID=1"],
         "the character set of de_DE.ISO-8859-1": ["env", "LC_ALL=de_DE.ISO-8859-1"],
         "its personality is": ["setarch", "-R"],
-        "its scheduling policy is": ["chrt", "--batch", "0"],
+        "its scheduling is": ["chrt", "--batch", "0"],
     }
 
 
 def inherited(pid: int) -> dict[str, str]:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     seen = {name: status[name].strip() for name in ("Umask", "SigIgn", "SigBlk", "Cpus_allowed", "Uid", "Gid", "CapBnd")}
-    for name in ("limits", "oom_score_adj", "cgroup"):
+    for name in ("limits", "oom_score_adj", "cgroup", "timerslack_ns", "coredump_filter"):
         seen[name] = Path(f"/proc/{pid}/{name}").read_text()
     seen["cwd"] = os.readlink(f"/proc/{pid}/cwd")
     seen["nice"] = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16]
@@ -259,6 +276,47 @@ def test_closed_stdio(zygote: Zygote, pysc: Pysc, bundle: Bundles, closed: str) 
         run(["sh", "-c", f'exec "$@" {closed}', "sh", *argv(pysc, "run", "-b", made, pysc.id, command=command)]) for command in (COMMAND, COLD)
     ]
     assert (done[0].returncode, done[0].stdout) == (done[1].returncode, done[1].stdout), done
+
+
+@pytest.mark.parametrize("wrong", ["0</tmp", "1</tmp", "2</tmp"])
+def test_stdio_that_is_none(zygote: Zygote, pysc: Pysc, wrong: str) -> None:
+    done = [run(["sh", "-c", f'exec "$@" {wrong}', "sh", *argv(pysc, "state", "nobody", command=command)]) for command in (COMMAND, COLD)]
+    assert (done[0].returncode, done[0].stdout) == (done[1].returncode, done[1].stdout), done
+    assert "has to do without" in zygote.log()
+
+
+def test_in_another_root_of_the_same_file_system(zygote: Zygote, pysc: Pysc, tmp_path: Path) -> None:
+    """The same directory, but what is mounted below it is not the same."""
+    jail = tmp_path / "jail"
+    jail.mkdir()
+    try:
+        for line in (f"--bind / {jail}", f"--make-private {jail}", f"-t proc proc {jail}/proc", f"--bind /run {jail}/run"):
+            assert run(["mount", *line.split()]).returncode == 0, line
+        assert run(["chroot", str(jail), str(COMMAND), "version"]).stdout.startswith("pysc version")
+    finally:
+        run(["umount", "--recursive", str(jail)])
+    assert "its root directory is" in zygote.log()
+
+
+def test_a_job_that_is_stopped(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    """By a terminal that is not its stdio: `wait` has no handler, and stops."""
+    assert run(argv(pysc, "run", "-d", "-b", bundle(["sleep", "1000"]), pysc.id), **QUIET).returncode == 0
+    with subprocess.Popen(argv(pysc, "wait", pysc.id), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as command:
+        wait_until(zygote.workers, "no worker")
+        (worker,) = zygote.workers()
+        wait_until(lambda: polls(worker), "it does not wait")
+        command.send_signal(signal.SIGTSTP)
+        wait_until(lambda: status(command.pid) == status(worker) == "T", "it does not stop")
+        command.send_signal(signal.SIGCONT)
+        wait_until(lambda: status(command.pid) == status(worker) == "S", "it does not go on")
+        assert run(argv(pysc, "kill", pysc.id, "KILL")).returncode == 0
+        assert json.loads(command.communicate(timeout=LONGER)[0])["exitStatus"] == 137
+    assert run(argv(pysc, "delete", pysc.id)).returncode == 0
+    assert not zygote.log()
+
+
+def status(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_a_terminal_is_left_to_the_command_itself(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:

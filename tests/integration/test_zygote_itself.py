@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -18,11 +21,12 @@ from zygote import COMMAND, NEEDS, Zygote
 import runsc_cli.zygote.server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.integration, *NEEDS]
 
 LONGER = 60
+PATIENCE = 5
 
 
 @pytest.fixture
@@ -97,6 +101,125 @@ def test_it_ends_when_pysc_is_changed(zygote: Zygote) -> None:
     assert works()
     assert zygote.wait() == 1
     assert "pysc was changed" in zygote.log()
+
+
+def test_it_ends_when_its_clients_are_others(zygote: Zygote) -> None:
+    """As an upgrade leaves it: nobody asks it any more."""
+    done = run(sys.executable, "-Im", "runsc_cli.command")
+    assert done.returncode == 0, done
+    assert zygote.wait() == 1
+    assert "pysc was changed" in zygote.log()
+
+
+def test_of_two_that_start_one_stays() -> None:
+    line = [COMMAND, "--debug", "zygote"]
+    both = [subprocess.Popen(line, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        said = {each.stderr.readline(): each for each in both if each.stderr is not None}
+        (other,) = [each for text, each in said.items() if "there is a zygote already" in text]
+        (listening,) = [each for text, each in said.items() if text.startswith("listening at ")]
+        assert other.wait(LONGER) == 1
+        assert works()
+        listening.send_signal(signal.SIGSTOP)  # were it another one that works() has asked, it would answer
+        assert not zygote_answers()
+    finally:
+        for each in both:
+            each.kill()
+            each.communicate()
+
+
+def zygote_answers() -> bool:
+    began = time.monotonic()
+    return works() and time.monotonic() - began < PATIENCE
+
+
+def test_nothing_of_who_started_it_is_in_what_it_forks(pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    """Its environment, and the descriptors that it was given."""
+    if Pysc.zygote is not None:
+        pytest.skip("--zygote: there is one for all tests already")
+    secret = tmp_path / "secret"
+    secret.touch()
+    with Zygote("sh", "-c", f'export HIDDEN_THERE=1; exec "$@" 7<{secret}', "sh") as zygote:
+        line = [COMMAND, "--root", pysc.root, "run", "-b", str(bundle(["sh", "-c", "echo up; read line"])), pysc.id]
+        with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as command:
+            assert command.stdout is not None
+            assert command.stdout.readline() == "up\n"
+            workers = zygote.workers()
+            pids = [*workers, *json.loads((pysc.root / pysc.id / "state.json").read_text())["sentry"][:1]]
+            assert len(pids) == 2
+            for pid in [zygote.pid, *pids]:
+                assert b"HIDDEN_THERE" not in Path(f"/proc/{pid}/environ").read_bytes()
+            for pid in pids:
+                assert str(secret) not in [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()]
+            command.communicate("end\n", timeout=LONGER)
+        assert not zygote.log()
+
+
+# --- who is not who it seems to be ---
+
+HELLO = struct.Struct("<6i")
+
+
+def test_a_connection_is_for_who_has_made_it(zygote: Zygote) -> None:
+    """Else who can get a process id that another one is about to have could do its commands."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connecting = os.fork()
+    if connecting == 0:
+        sock.connect(str(zygote.socket))
+        signal.pause()
+    try:
+        time_limit(zygote.workers)
+        pidfd = os.pidfd_open(connecting)
+        socket.send_fds(sock, [HELLO.pack(sock.fileno(), pidfd, 0, 0, 0, 0) + os.fsencode(COMMAND)], [pidfd])
+        assert sock.recv(1) == b""
+    finally:
+        os.kill(connecting, signal.SIGKILL)
+        os.waitpid(connecting, 0)
+        sock.close()
+    assert "a message of another process" in zygote.log()
+
+
+def test_who_says_nothing_is_not_waited_for(zygote: Zygote) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.connect(str(zygote.socket))
+        time_limit(zygote.workers)
+        time_limit(lambda: not zygote.workers())
+
+
+IMPOSTOR = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind(sys.argv[1])
+listener.listen()
+print("listening", flush=True)
+conn, _ = listener.accept()
+conn.recv(5000)
+socket.send_fds(conn, [b"y"], [os.pidfd_open(os.getpid()), os.pipe()[1]])
+print("obeyed" if conn.recv(10) else "left", flush=True)
+"""
+
+
+@pytest.mark.parametrize("less", [["setpriv", "--bounding-set", "-sys_time"], ["unshare", "--mount"]], ids=["rights", "namespaces"])
+def test_a_command_obeys_nobody_who_has_less(zygote: Zygote, less: list[str]) -> None:
+    """A container with the host's root that somebody shows the directory to."""
+    os.kill(zygote.pid, signal.SIGTERM)
+    zygote.wait()
+    line = [*less, sys.executable, "-c", IMPOSTOR, str(zygote.socket)]
+    try:
+        with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as impostor:
+            assert impostor.stdout is not None
+            assert impostor.stdout.readline() == "listening\n"
+            assert works()
+            assert impostor.stdout.readline() == "left\n"
+    finally:
+        zygote.socket.unlink()
+
+
+def time_limit(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LONGER
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_one_that_is_held_up_holds_nobody_up(zygote: Zygote, pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
