@@ -6,12 +6,23 @@ It is opened without blocking and read up to a bound. What is in it is spec.py's
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 from stat import S_ISFIFO, S_ISREG
 
 from runsc_cli.errors import HostError, PyscError
 
 MAX_SIZE = 16 << 20
 """Bytes of a config.json; a real one has ten thousand."""
+
+
+def of_bundle(bundle: str) -> bytes:
+    """The bundle's config.json. Raises PyscError."""
+    try:
+        return read(os.path.join(bundle, "config.json"))
+    except HostError as error:
+        if error.errno != ENOENT:
+            raise
+        raise PyscError(f"{error.message}; `pysc spec` writes one, --bundle names the directory of another one") from None
 
 
 def read(path: str, *, pipe: bool = False) -> bytes:

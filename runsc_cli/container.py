@@ -11,7 +11,7 @@ import errno
 import os
 
 from runsc_cli import launch, namespaces
-from runsc_cli.config_file import read
+from runsc_cli.config_file import of_bundle
 from runsc_cli.enter import enter
 from runsc_cli.errors import AlreadyRunning, HasStopped, HostError, PyscError, strerror
 from runsc_cli.failure import reason
@@ -369,7 +369,7 @@ def _executed(fifo: int) -> None:
 def create(context: Context, options: Options, id: str) -> Creation:
     """The verb `create`, without the console: returns the creation, its container locked. On failure nothing is left."""
     bundle = os.path.abspath(options["bundle"] or ".")
-    raw = read(os.path.join(bundle, "config.json"))
+    raw = of_bundle(bundle)
     platform = named(choose(context.options, raw, context.log.warning))
 
     def work(creation: Creation) -> None:

@@ -51,7 +51,7 @@ class _Piece:
 class View:
     """The view for one command line, as a config and as mounts that no config can express."""
 
-    __slots__ = ("_pieces", "_tmpfs", "links", "spec")
+    __slots__ = ("_pieces", "_private", "_tmpfs", "links", "spec")
 
     def __init__(self, options: Options, args: list[str], tty: bool, own_network: bool = True) -> None:
         """`own_network`: a network namespace with loopback alone; else the host's, its abstract unix sockets included."""
@@ -59,11 +59,10 @@ class View:
             raise PyscError("--keep with --host-root would write to the whole host: name the directories with --write")
         self.links: list[tuple[str, str]] = []
         self._pieces: list[_Piece] = []
-        self._tmpfs = ["/tmp", "/run", "/root", *options["tmpfs"]]
-        cwd = options["cwd"] or os.getcwd()
+        self._private = [] if options["host_root"] else ["/tmp", "/run", "/root"]
+        self._tmpfs = list(map(os.path.abspath, options["tmpfs"]))
         if options["host_root"]:
             self._pieces.append(_Piece("/", "/", "overlay"))
-            self._tmpfs = list(options["tmpfs"])
         else:
             self._system()
             here = os.getcwd()
@@ -80,6 +79,11 @@ class View:
             if not colon or not destination.startswith("/"):
                 raise PyscError(f"--bind {text!r}: write SOURCE:DESTINATION, the destination absolute")
             self._pieces.append(_Piece(_existing(source, "--bind"), destination, "write"))
+        cwd = os.path.abspath(options["cwd"])  # the current one without it
+        if options["cwd"] and not self._has(cwd, os.path.isdir):
+            raise PyscError(f"--cwd {cwd!r}: no such directory in the sandbox: --read, --write or --bind give it one of the host's")
+        if args[0].startswith("/") and os.path.exists(args[0]) and not self._has(args[0], os.path.exists):
+            raise PyscError(f"{args[0]!r} is not in the sandbox's view: --read {os.path.dirname(args[0])!r} shows it")
         self.spec = self._spec(args, cwd, options["env"], tty, own_network)
 
     def _system(self) -> None:
@@ -95,7 +99,26 @@ class View:
 
     def shows(self, path: str) -> bool:
         """Whether a host path is in the view."""
-        return any(path == p.source or path.startswith(p.source.rstrip("/") + "/") for p in self._pieces)
+        return any(_within(path, p.source) for p in self._pieces)
+
+    def writes(self, path: str) -> bool:
+        """Whether a host path is where the view can be written to; what is denied there, its owner and mode deny."""
+        covering = [p for p in self._pieces if _within(path, p.source)]
+        return bool(covering) and max(reversed(covering), key=lambda p: len(p.source)).how in ("write", "overlay")
+
+    def _has(self, path: str, there: Callable[[str], bool]) -> bool:
+        """Whether there is something at a `path` of the view. What is the host's is asked for `there`."""
+        sources: dict[str, str | None] = {each.rstrip("/"): None for each in (*_OWN_TREES, *self._private, *self._tmpfs)}
+        sources |= {link: link for link, _ in self.links} | {p.destination: p.source for p in self._pieces}
+        if any(_within(each, path) for each in sources):
+            return True
+        place = max((each for each in sources if _within(path, each)), key=len, default=None)
+        if place is None:
+            return False
+        source = sources[place]
+        if source is None:
+            return place + "/" in _OWN_TREES  # the others are empty
+        return there(source + path.removeprefix(place.rstrip("/")))
 
     def _spec(self, args: list[str], cwd: str, env: list[str], tty: bool, own_network: bool) -> Spec:
         path = [os.path.join(p, "bin") for p in (sys.prefix, sys.base_prefix) if not p.startswith("/usr")]
@@ -103,7 +126,8 @@ class View:
         variables |= {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         for entry in env:
             name, eq, value = entry.partition("=")
-            variables[name] = value if eq else os.environ.get(name, "")
+            if eq or name in os.environ:
+                variables[name] = value if eq else os.environ[name]
         caps = Capabilities(bounding=_CAPABILITIES, effective=_CAPABILITIES, permitted=_CAPABILITIES)
         return Spec(
             oci_version=SPEC_VERSION,
@@ -140,11 +164,15 @@ class View:
             from gofer import overlay  # noqa: F401  # the process that uses it may be unable to read our files
         if any(p.destination == "/" for p in self._pieces):
             planned.append(Mount("overlay", "/", fd=detached("/", userns, False, warn, "--host-root")))
-        for path in self._tmpfs:
-            mode = "1777" if path == "/tmp" else "755"
-            planned.append(Mount("tmpfs", path, data=(f"mode={mode}",), attr_set=MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
-        for piece in sorted(self._pieces, key=lambda p: p.destination):
-            if piece.destination == "/":
+        parts: list[tuple[str, _Piece | None]] = [(path, None) for path in self._private]
+        parts += [(piece.destination, piece) for piece in self._pieces]
+        parts += [(path, None) for path in self._tmpfs]
+        for path, piece in sorted(parts, key=lambda part: part[0]):
+            if piece is None:
+                mode = "1777" if path == "/tmp" else "755"
+                planned.append(Mount("tmpfs", path, data=(f"mode={mode}",), attr_set=MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))
+                continue
+            if path == "/":
                 continue
             fd = detached(piece.source, -1 if piece.how == "etc" else userns, False, warn, piece.source)
             if piece.how == "overlay":
@@ -153,6 +181,10 @@ class View:
                 attrs = MOUNT_ATTR_NODEV if piece.how == "write" else _READ_ONLY
                 planned.append(Mount("bind", piece.destination, fd=fd, attr_set=attrs, recursive=True))
         return planned
+
+
+def _within(path: str, top: str) -> bool:
+    return path == top or path.startswith(top.rstrip("/") + "/")
 
 
 def _existing(path: str, option: str) -> str:
@@ -174,7 +206,7 @@ def explain(report: dict[str, Any], view: View) -> list[str]:
     for kind, what, _count in report.get("denied", []):
         if kind == "open" and _is_of_a_process(what):
             continue  # Linux's own rule, ptrace(2): ps(1) runs into it on any system
-        rows.append((kind, what, _remedy(kind, what)))
+        rows.append((kind, what, _remedy(kind, what, view)))
     for path in report.get("missing", []):
         if not path.startswith(_OWN_TREES) and os.path.lexists(path) and not view.shows(path):
             rows.append(("open", path, _option("--read", path)))
@@ -187,8 +219,10 @@ def explain(report: dict[str, Any], view: View) -> list[str]:
 
 
 def _option(name: str, path: str) -> str:
-    """The option that allows `path`, to be pasted into a shell; nothing for a name that could not be."""
-    if not path.isprintable():
+    """The option that allows `path`, or that it is made there, to be pasted into a shell; nothing for what could not be, or never should."""
+    if not os.path.lexists(path):
+        path = os.path.dirname(path.rstrip("/"))
+    if not path.isprintable() or not os.path.lexists(path) or path == "/":
         return ""
     from shlex import quote
 
@@ -200,9 +234,11 @@ def _is_of_a_process(path: str) -> bool:
     return parts[1:2] == ["proc"] and len(parts) > 3 and (parts[2].isdigit() or parts[2] in ("self", "thread-self"))
 
 
-def _remedy(kind: str, what: str) -> str:
+def _remedy(kind: str, what: str, view: View) -> str:
     if kind == "connect":
         return "allow with --network host"
+    if (kind == "write" or what.endswith(" (write)")) and view.writes(what.removesuffix(" (write)")):
+        return "as its owner and mode say"
     if kind == "write":
         return _option("--write", what) if what.startswith("/") else "the place is read-only: --write DIR allows it"
     if kind == "open":

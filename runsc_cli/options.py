@@ -164,12 +164,12 @@ GLOBAL = (
            default="", metavar="RELEASE"),
     Option("rootless", STRING, "ignore cgroup permission errors", default="auto",
            choices=("true", "false", "auto")),
-    Option("overlay", STRING, "where writes to the root go: none (the rootfs), memory (they go with the container), dir=PATH (below "
-           "PATH/ID, until it is deleted); the rootfs stays as it is, pysc diff lists what has changed", default="", metavar="MEDIUM"),
+    Option("overlay", STRING, "where writes to the root go: none (the rootfs), memory (they go with the container), dir=PATH (below PATH/ID, "
+           "PATH being there, until it is deleted); the rootfs stays as it is, pysc diff lists what has changed", default="", metavar="MEDIUM"),
     Option("overlay2", STRING, "the same as runsc spells it: none, root:memory, root:dir=PATH", default="", metavar="MOUNT:MEDIUM"),
     Option("systemd-cgroup", FLAG, "let systemd make the cgroup; cgroupsPath is slice:prefix:name"),
     Option("ignore-cgroups", FLAG, "put the container in no cgroup of its own"),
-    Option("directfs", FLAG, "the sentry has the container's files; false: a process beside it has them, and the sentry none (docs/design.md)",
+    Option("directfs", FLAG, "the sentry has the container's files; --directfs=false: a process beside it has them, and the sentry none",
            default=True),
     Option("strace", CHOICE, "print the mediated system calls as strace does: on stderr, or in --strace-log; all: also native ones; "
            "or only these", default="", metavar="SYSCALLS"),
@@ -358,7 +358,7 @@ VERBS = (
             Option("write", LIST, "let it change this path for real", metavar="PATH"),
             Option("bind", LIST, "show SRC at DST, writable", metavar="SRC:DST"),
             Option("tmpfs", LIST, "put an empty tmpfs there", metavar="PATH"),
-            Option("env", LIST, "set an environment variable", short="e", metavar="NAME=VALUE"),
+            Option("env", LIST, "set an environment variable; NAME alone: to what it is here", short="e", metavar="NAME=VALUE"),
             Option("cwd", STRING, "working directory, default the current one", default="", metavar="DIR"),
             Option("keep", FLAG, "keep what it writes in the current directory; without it an overlay is thrown away"),
             Option("host-root", FLAG, "show all of the host, under an overlay that is thrown away"),
@@ -372,12 +372,12 @@ VERBS = (
         ), least=1, most=1,
         examples=("pysc --overlay memory run -d -b ./bundle web && pysc diff web", "pysc diff --format json web")),
     Verb("features", "print what pysc supports, as the OCI features JSON", examples=("pysc features",)),
-    Verb("install", "tell engines of pysc: write it into their configuration, and keep what was there", "", (
+    Verb("install", "write pysc into the configuration of engines, of all that are there if none is named, and keep what was there", "", (
             *_ENGINES,
             Option("path", STRING, "how engines are to call pysc, default this command", default="", metavar="FILE"),
         ),
         examples=("pysc install --docker", "pysc install --containerd --dry-run", "pysc install --zygote")),
-    Verb("uninstall", "take it out of the configuration of engines", "", _ENGINES,
+    Verb("uninstall", "take it out of the configuration of engines, those that are named or all that are there", "", _ENGINES,
         examples=("pysc uninstall --docker",)),
     Verb("doctor", "look at this host: what pysc will do here, and what is missing", "", (
             Option("format", STRING, "form of the answer", short="f", default="table",

@@ -112,6 +112,8 @@ def _trusted(path: str) -> int:
     """A descriptor of the directory, in which nobody but us and root can put something else in the place of what is ours."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise PyscError(f"--overlay dir={path}: there is no such directory: make it first") from None
     except OSError as error:
         raise HostError("open", path, error) from None
     facts = os.fstat(fd)

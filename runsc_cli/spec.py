@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from runsc_cli.config_file import read
+from runsc_cli.config_file import of_bundle, read
 from runsc_cli.errors import SpecError
 from runsc_cli.oci.check import check, check_process
 from runsc_cli.oci.model import Process, Spec
@@ -35,7 +35,7 @@ class Loaded:
 
 def load(bundle: str, *, trusted: bool = False) -> Loaded:
     """The config of a bundle. Raises SpecError with the field's path, PyscError for the file."""
-    return parse(read(os.path.join(bundle, "config.json")), trusted=trusted)
+    return parse(of_bundle(bundle), trusted=trusted)
 
 
 def parse(raw: bytes, *, trusted: bool = False) -> Loaded:

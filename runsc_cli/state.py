@@ -351,7 +351,7 @@ def _check_owner(path: str) -> None:
     """Whoever can write to a state has us end its processes and remove its cgroups. Raises PyscError where that is somebody else, OSError."""
     facts = os.stat(path)
     if facts.st_uid not in (os.geteuid(), 0):
-        raise PyscError(f"{path} belongs to user {facts.st_uid}: a --root of your own is needed")
+        raise PyscError(f"{path} is another user's: a --root of your own is needed, or XDG_RUNTIME_DIR for the usual one")
     if facts.st_mode & 0o022 and not facts.st_mode & S_ISVTX:
         raise PyscError(f"{path} can be written by others: a --root of your own is needed")
 

@@ -67,6 +67,8 @@ def check_name(name: str, option: str) -> None:
     """Raises UsageError for what is no system call."""
     if name in NUMBERS:
         return
+    if name.startswith("%"):
+        raise UsageError(f"{option}: {quote(name)} is no group of system calls: there are %file and %desc")
     near = get_close_matches(name, NUMBERS, n=1)
     hint = f"; did you mean {near[0]}?" if near else "; pysc help-syscalls lists them"
     raise UsageError(f"{option}: {quote(name)} is not a system call of x86_64{hint}")

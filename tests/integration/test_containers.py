@@ -373,12 +373,46 @@ def test_do(tmp_path):
     assert "/etc/shadow 13" in answer.stdout
     assert "/usr/new 30" in answer.stdout
     assert "/root/.profile 2" in answer.stdout
-    assert "allow with --write /usr/new" in answer.stderr
+    assert ["open", "/usr/new", "(write)", "allow", "with", "--write", "/usr"] in [line.split() for line in answer.stderr.splitlines()]
     assert not (tmp_path / "new").exists()
     command[command.index("do") + 1 : -3] = ["--keep", "--"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=60, capture_output=True, stdin=subprocess.DEVNULL)
     assert (tmp_path / "new").read_text() == "x"
     assert (tmp_path / "new").stat().st_uid == os.geteuid()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "out", "err"),
+    [
+        (["--cwd", "/usr/share", "--", "pwd"], 0, "/usr/share\n", ""),
+        (["--cwd", "made", "--", "pwd"], 0, "{here}/made\n", ""),
+        (["--cwd", "/root", "--", "pwd"], 0, "/root\n", ""),
+        (["--cwd", "/run/lock", "--", "pwd"], 1, "", "--cwd '/run/lock': no such directory in the sandbox"),
+        (["--cwd", "/nowhere", "--", "pwd"], 1, "", "--cwd '/nowhere': no such directory in the sandbox"),
+        (["--bind", "made:/data/there", "--cwd", "/data/there", "--", "pwd"], 0, "/data/there\n", ""),
+        (["--bind", "made:/data/there", "--cwd", "/data", "--", "pwd"], 0, "/data\n", ""),
+        (["--tmpfs", "made", "--", "ls", "made"], 0, "", ""),
+        (["--", "ls", "made"], 0, "file\n", ""),
+        (["-e", "UNSET_HERE", "-e", "TERM", "--", "env"], 0, "TERM={TERM}\n", ""),
+        (["--", "{outside}", "x"], 1, "", "'{outside}' is not in the sandbox's view: --read '{outside.parent}' shows it"),
+        (["--read", "{outside.parent}", "--", "{outside}", "x"], 0, "x\n", ""),
+        (["--write", "/usr", "--", "setpriv", "--reuid=1", "touch", "/usr/new"], 1, "", "as its owner and mode say"),
+    ],
+)
+def test_do_shows_what_it_is_asked_for(tmp_path, words, code, out, err):
+    here, outside = tmp_path / "here", tmp_path / "outside" / "echo"
+    (here / "made").mkdir(parents=True)
+    (here / "made" / "file").touch()
+    outside.parent.mkdir()
+    shutil.copy("/bin/echo", outside)
+    names = {"here": here, "outside": outside, "TERM": os.environ.get("TERM", "dumb")}
+    command = [*PYSC, "--root", str(tmp_path / "state"), "do", *(word.format(**names) for word in words)]
+    env = {**os.environ, "TERM": names["TERM"]}
+    answer = subprocess.run(command, cwd=here, env=env, text=True, capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert answer.returncode == code, answer
+    assert answer.stdout.endswith(out.format(**names)), answer
+    assert err.format(**names) in answer.stderr, answer
+    assert "UNSET_HERE" not in answer.stdout
 
 
 def test_do_says_nothing_of_what_nothing_would_allow(tmp_path):

@@ -156,7 +156,7 @@ def test_a_link_to_a_config(tmp_path: Path) -> None:
 
 
 def test_no_config(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="config.json: no such file or directory"):
+    with pytest.raises(PyscError, match="config.json: no such file or directory; `pysc spec` writes one"):
         load(str(tmp_path))
     with pytest.raises(HostError, match="not a directory"):
         load("/dev/null")
