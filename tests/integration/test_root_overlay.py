@@ -222,7 +222,7 @@ def test_without_one_there_is_nothing_to_list(pysc: Pysc, made: Callable[..., Bu
         (["--overlay", "disk"], "it is none, memory or dir=PATH"),
         (["--overlay", "dir="], "it is none, memory or dir=PATH"),
         (["--overlay", "dir=here"], "the path has to be absolute"),
-        (["--overlay", "dir=/nobody/has/this"], "open /nobody/has/this: no such file or directory"),
+        (["--overlay", "dir=/nobody/has/this"], "--overlay dir=/nobody/has/this: there is no such directory"),
         (["--overlay2", "root:self"], "use root:dir=PATH"),
         (["--overlay2", "all:memory"], "an overlay can be over the root alone"),
         (["--overlay2", "root:memory,size=2g"], "'size=2g' is not known"),
