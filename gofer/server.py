@@ -37,8 +37,6 @@ from sentry.platform.confine import empty_mount, empty_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from gofer.tree import Plan
     from sentry.vfs.sysfs import Node
 
@@ -47,11 +45,11 @@ CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE | 1 << CAP_KILL
 
 def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -> None:
     """The gofer process: build the tree, answer with its descriptors, serve. `init`: pidfd of the container's first process."""
-    from gofer import own_calls, systree  # while the host's files are still ours to read
+    from gofer import own_calls  # while the host's files are still ours to read
     from sentry.platform import own_filter
 
     try:
-        fds, no_fuse = _build(plan, procfd, systree, sock)
+        fds, no_fuse = _build(plan, procfd, sock)
     except (MountError, OSError) as e:
         reason = str(e) if isinstance(e, MountError) else f"{e.strerror} {e.filename or ''}".strip().lower()
         wire.send(sock, {"error": reason})
@@ -69,7 +67,7 @@ def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -
     _serve(sock, init)
 
 
-def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> tuple[list[int], str]:
+def _build(plan: Plan, procfd: int, sock: wire.Socket) -> tuple[list[int], str]:
     """The mount tree. Returns descriptors: the root, an empty mount, /proc without what is mounted on it, the mount namespace, and
     where the host has FUSE its device and the root of its mount; else why it has none."""
     entry = tree.Entry(plan)
@@ -83,7 +81,7 @@ def _build(plan: Plan, procfd: int, systree: ModuleType, sock: wire.Socket) -> t
     entry.finish()
     for mount in plan.mounts:
         if mount.type == "sysfs":
-            mount.fd = _sys_tree(systree.nodes(procfd, plan.cgroups, plan.interfaces), (*mount.data, systree.SIZE))
+            mount.fd = _sys_tree(plan.sys, mount.data)
             mount.attr_set |= MOUNT_ATTR_RDONLY
     top = tree.make(plan, entry, sock)
     bare_proc = bare(top, "/proc")

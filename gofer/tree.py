@@ -45,19 +45,18 @@ if TYPE_CHECKING:
 
     from gofer.mounts import Device, Mount
     from gofer.overlay import Upper
+    from sentry.vfs.sysfs import Node
 
 
 class Plan:
     """Everything that is needed to build a container's tree; made by the command line, handed over by fork."""
 
     __slots__ = (
-        "cgroups",
         "cover",
         "cwd",
         "defaults",
         "device_tree",
         "devices",
-        "interfaces",
         "links",
         "masked",
         "mntns",
@@ -70,6 +69,7 @@ class Plan:
         "root_fd",
         "root_propagation",
         "show_at",
+        "sys",
         "upper",
         "userns",
     )
@@ -84,10 +84,8 @@ class Plan:
         self.mounts: list[Mount] = []
         self.links: list[tuple[str, str]] = []
         """(path, text): symbolic links to make in a root that is a tmpfs."""
-        self.cgroups: dict[str, tuple[int, int]] = {}
-        """Directories of the container's cgroup by hierarchy, whose limits the generated /sys shows."""
-        self.interfaces: list[tuple[str, int, str, int, int, int]] = []
-        """Those of the container's network that the generated /sys shows: the parameters of sysfs.Interface. None: loopback alone."""
+        self.sys: dict[bytes, Node] = {}
+        """What a mount of type sysfs holds: sentry/vfs/sysfs.py."""
         self.cover: Callable[[int, str], None] | None = None
         """What is done to a procfs that is to list nothing of the host's, given the root and the place: gofer/proctree.py."""
         self.masked: list[str] = []
@@ -123,7 +121,6 @@ class Plan:
         fds = [self.userns, self.mntns, self.root_fd, self.device_tree, *([self.upper.fd] if self.upper is not None else [])]
         fds += [mount.fd for mount in self.mounts]
         fds += [device.fd for device in self.devices]
-        fds += (fd for fd, _ in self.cgroups.values())
         return [fd for fd in fds if fd >= 0]
 
 

@@ -55,6 +55,12 @@ _NAMESPACES = (("net", CLONE_NEWNET), ("ipc", CLONE_NEWIPC), ("uts", CLONE_NEWUT
 """The user namespace last: a network namespace that the config names may belong to the host's, and can be joined with its rights alone."""
 
 
+def prepare(profile: str, network: str) -> None:
+    """Do beforehand what takes milliseconds and has to do with no container but by `profile` and `network`, which may be others yet."""
+    load.by_number(profile, network)
+    own_filter.prepare(CALLS)
+
+
 def run(sock: wire.Socket) -> None:
     """The sentry process. `sock` leads to the command line that makes the container; if that dies first, so do we."""
     try:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from runsc_cli.stage.program import Program, Result, Stage
     from runsc_cli.state import Container
     from runsc_cli.trace.start import Tracing
+    from sentry.vfs.sysfs import Node
 
 _SHOWN = ("memory", "cpu", "cpuacct", "cpuset", "")
 """The hierarchies, version 2's last, by which /proc tells the container what it has."""
@@ -60,7 +61,7 @@ _STDERR = 2
 class Notify(Platform):
     """The sentry, the gofer, and the filter of the first process."""
 
-    __slots__ = ("_born", "_files", "_gofer_pid", "_sentry_pid", "_sentry_sock", "_tracing")
+    __slots__ = ("_born", "_cgroups", "_files", "_gofer_pid", "_procfd", "_sentry_pid", "_sentry_sock", "_sys", "_tracing")
 
     name = NOTIFY
 
@@ -70,6 +71,10 @@ class Notify(Platform):
         """The second of CLOCK_BOOTTIME at which the container's clocks begin; None: a namespace that it joins says so."""
         self._gofer_pid = -1
         self._tracing: Tracing | None = None
+        self._procfd = -1
+        self._cgroups: dict[str, tuple[int, int]] = {}
+        """Of _open_shown()."""
+        self._sys: dict[bytes, Node] = {}
         self._files: tuple[int, wire.Socket] | None = None
         """The file server, with --directfs=false: sentry/files.py."""
         born = creation.placement.make(creation.container) if creation.placement is not None else None
@@ -83,12 +88,14 @@ class Notify(Platform):
 
     def _fork_sentry(self, name: str) -> tuple[int, wire.Socket]:
         ours, theirs = wire.pair()
-        debug = self.creation.context.options["debug"]
+        options = self.creation.context.options
+        debug = options["debug"]
 
         def work() -> None:
             ours.detach()
             from sentry import boot
 
+            boot.prepare(options["profile"] or "standard", options["network"] or "host")
             boot.run(theirs)
 
         pid = self._daemon(name, theirs, [2] if debug else [], work)
@@ -161,6 +168,10 @@ class Notify(Platform):
             data = ()
         if mount.type == "tmpfs":
             data += _inodes(data, self.creation.spec)
+        if mount.type == "sysfs":
+            from sentry.vfs.sysfs import MOST_BYTES
+
+            data += (f"size={MOST_BYTES}",)
         return [mount_plan.made(mount, options, data, made, mount.type if mount.type == "sysfs" else kind)]
 
     def build(self, spec: Spec, plan: Plan, meanwhile: Callable[[], None], *, view: bool) -> tuple[int, int]:
@@ -171,16 +182,14 @@ class Notify(Platform):
         state = self.creation.container.state
         if state.network == "host" and namespaces.is_ours(os.fstat(spaces["network"]), "network"):
             state.network = "shared"
-        procfd = _own_procfs()
-        if self.creation.cgroup is not None:
-            plan.cgroups = _open_shown(self.creation.cgroup)
-        if state.network == "host" and any(mount.type == "sysfs" for mount in plan.mounts):
-            from runsc_cli import interfaces
+        plan.sys = self._sys
+        if state.network == "host" and plan.sys:
+            from runsc_cli import interfaces, systree
 
-            plan.interfaces = interfaces.of(init, spaces["network"])
+            plan.sys |= systree.network(interfaces.of(init, spaces["network"]))
         plan.cover = proctree.cover
-        gofer_sock, root, made = self._fork_gofer(plan, procfd, meanwhile)
-        return root, self._boot_sentry(spec, spaces, procfd, gofer_sock, root, made, plan.cgroups, view)
+        gofer_sock, root, made = self._fork_gofer(plan, self._procfd, meanwhile)
+        return root, self._boot_sentry(spec, spaces, self._procfd, gofer_sock, root, made, view)
 
     def _fork_gofer(self, plan: Plan, procfd: int, meanwhile: Callable[[], None]) -> tuple[wire.Socket, int, list[int]]:
         """Returns its socket, the container's root and what it has made beside. `meanwhile` is called if the plan says show_at."""
@@ -208,7 +217,6 @@ class Notify(Platform):
         gofer: wire.Socket,
         root: int,
         made: list[int],
-        cgroups: dict[str, tuple[int, int]],
         record_missing: bool,
     ) -> int:
         """Returns the mount namespace."""
@@ -227,8 +235,7 @@ class Notify(Platform):
         }
         given.update({namespaces.FILES[kind]: fd for kind, fd in spaces.items()})
         given.update(zip(("empty", "bare_proc", "mnt", "fuse", "fuse_root"), made, strict=False))
-        shown = {f"cgroup:{name}": fd for name, (fd, _) in cgroups.items()}
-        given.update(shown)
+        given.update({f"cgroup:{name}": fd for name, (fd, _) in self._cgroups.items()})
         if creation.context.options["debug"]:
             given["log"] = 2
         tracing = self._tracing.describe(given, spec) if self._tracing is not None else {}
@@ -241,7 +248,7 @@ class Notify(Platform):
             "debug": creation.context.options["debug"],
             "record_missing": record_missing,
             "outside": given_from_outside(),
-            "cgroups": {name: depth for name, (_, depth) in cgroups.items()},
+            "cgroups": {name: depth for name, (_, depth) in self._cgroups.items()},
             "no_new_privs": spec.process.no_new_privileges,
             "born": _boottime_of(self.creation.init) if self._born is None else self._born,
             "bounding": mask(caps.bounding) if caps else 0,
@@ -260,7 +267,7 @@ class Notify(Platform):
         except wire.Closed:
             raise PyscError("the sentry ended while it started; --debug shows why") from None
         for name, fd in given.items():
-            if name not in ("init", "gofer", "control", "root", "mnt", "log") and name not in shown:  # those are the plan's
+            if name not in ("init", "gofer", "control", "root", "mnt", "log"):
                 os.close(fd)
         gofer.close()
         control.close()
@@ -274,10 +281,17 @@ class Notify(Platform):
         return sock
 
     def meanwhile(self) -> None:
-        import gofer.own_calls
-        import gofer.systree  # noqa: F401
+        import gofer.own_calls  # noqa: F401
         import runsc_cli.executable  # noqa: F401
         import sentry.platform.filter_cache  # noqa: F401
+
+        self._procfd = _own_procfs()
+        if self.creation.cgroup is not None:
+            self._cgroups = _open_shown(self.creation.cgroup)
+        if any(mount.type == "sysfs" for mount in self.creation.spec.mounts):
+            from runsc_cli import systree
+
+            self._sys = systree.nodes(self._procfd, self._cgroups)
 
     def guard(self) -> Guard:
         return _Filter(self.creation.container, self._attach)

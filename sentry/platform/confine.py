@@ -50,7 +50,6 @@ class _NoFinder:
 def forbid_imports() -> None:
     """What is not imported by now never will be. To be called before a root is ours in which somebody else may write."""
     sys.meta_path[:] = [_NoFinder]
-    sys.path_importer_cache.clear()
 
 
 def where(error: BaseException | None) -> str:

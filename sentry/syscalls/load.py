@@ -17,8 +17,18 @@ LOOKING = frozenset(NUMBERS[name] for name in "stat lstat newfstatat statx statf
 """Calls that look a name up and yield no object."""
 
 
+_known: dict[tuple[str, str], tuple[dict[int, Handler], dict[int, int], dict[int, str]]] = {}
+
+
 def by_number(profile: str, network: str) -> tuple[dict[int, Handler], dict[int, int], dict[int, str]]:
     """(handlers, errnos of what is denied, names), each by number. What is in neither of the first two is ENOSYS."""
+    if (profile, network) not in _known:
+        _known[profile, network] = _by_number(profile, network)
+    found, denied, names = _known[profile, network]
+    return dict(found), dict(denied), names
+
+
+def _by_number(profile: str, network: str) -> tuple[dict[int, Handler], dict[int, int], dict[int, str]]:
     names = {row.number: row.name for row in table.ROWS}
     found: dict[int, Handler] = {}
     denied: dict[int, int] = {}

@@ -101,6 +101,12 @@ def tree(view: ProcView, host: Reader, interfaces: Sequence[Interface] = (LOOPBA
     nodes |= _transparent_hugepages(host)
     nodes[_DMI + b"/product_name"] = _PRODUCT
     nodes[b"class/dmi/id"] = Symlink(b"../../" + _DMI)
+    return nodes | network(interfaces)
+
+
+def network(interfaces: Sequence[Interface]) -> dict[bytes, Node]:
+    """`interfaces`, in directories that tree() has made."""
+    nodes: dict[bytes, Node] = {}
     for interface in interfaces[:MOST_INTERFACES]:
         directory = b"devices/virtual/net/" + interface.name
         nodes[directory] = None

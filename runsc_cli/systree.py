@@ -1,4 +1,4 @@
-"""What the generated /sys holds: `sentry.vfs.sysfs` fed from the host, while the gofer still sees it."""
+"""What the generated /sys holds: `sentry.vfs.sysfs` fed from the host."""
 
 from __future__ import annotations
 
@@ -15,16 +15,12 @@ if TYPE_CHECKING:
 
     from sentry.vfs.sysfs import Node
 
-SIZE = f"size={sysfs.MOST_BYTES}"
-"""The option of the tmpfs that holds it."""
 
-
-def nodes(procfd: int, cgroups: Mapping[str, tuple[int, int]], interfaces: Iterable[tuple[str, int, str, int, int, int]]) -> dict[bytes, Node]:
+def nodes(procfd: int, cgroups: Mapping[str, tuple[int, int]]) -> dict[bytes, Node]:
     """Path below /sys -> content, link or None for a directory; parents first. `procfd`: a procfs of the host.
 
     `cgroups`: directories of the container's cgroup by hierarchy, with its limits written, and how many are above
-    each: they say how many CPUs and how much memory.
-    `interfaces`: the parameters of each sysfs.Interface; none: loopback alone.
+    each: they say how many CPUs and how much memory. Of the network there is loopback.
     """
     host_sys = os.open("/sys", O_PATH | O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -40,7 +36,11 @@ def nodes(procfd: int, cgroups: Mapping[str, tuple[int, int]], interfaces: Itera
             version=b"",
             boot_id=b"",
         )
-        shown = [sysfs.Interface(os.fsencode(name), index, address.encode(), *rest) for name, index, address, *rest in interfaces]
-        return sysfs.tree(view, directory_reader(host_sys), shown or (sysfs.LOOPBACK,))
+        return sysfs.tree(view, directory_reader(host_sys))
     finally:
         os.close(host_sys)
+
+
+def network(interfaces: Iterable[tuple[str, int, str, int, int, int]]) -> dict[bytes, Node]:
+    """Those of `interfaces`, the parameters of each sysfs.Interface."""
+    return sysfs.network([sysfs.Interface(os.fsencode(name), index, address.encode(), *rest) for name, index, address, *rest in interfaces])
