@@ -141,7 +141,8 @@ def _inherited() -> list[int]:
     """What struct hello has of a process, and /proc has not."""
     policy = ffi.new("int *")
     lib.syscall6(NUMBERS["get_mempolicy"], int(ffi.cast("uintptr_t", policy)), 0, 0, 0, 0, 0)
-    return [*(lib.prctl_(option, 0, 0, 0, 0) for option in (PR_GET_SECUREBITS, PR_GET_MDWE, PR_GET_MEMORY_MERGE)), policy[0]]
+    asked = (lib.prctl_(option, 0, 0, 0, 0) for option in (PR_GET_SECUREBITS, PR_GET_MDWE, PR_GET_MEMORY_MERGE))
+    return [*(max(value, -1) for value in asked), policy[0]]  # -1: the kernel has no such thing
 
 
 def _close_all_but(*keep: int) -> None:
