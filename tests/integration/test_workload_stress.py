@@ -72,8 +72,14 @@ class Sentry:
         self._pid = found[0]
 
     def holds(self) -> tuple[int, int]:
-        """How many threads and descriptors it has."""
-        return len(os.listdir(f"/proc/{self._pid}/task")), len(os.listdir(f"/proc/{self._pid}/fd"))
+        """How many threads it has, and descriptors but pidfds: it keeps that of the caller whom it has served last."""
+        return len(os.listdir(f"/proc/{self._pid}/task")), sum(not self._is_pidfd(fd) for fd in os.listdir(f"/proc/{self._pid}/fd"))
+
+    def _is_pidfd(self, fd: str) -> bool:
+        try:
+            return os.readlink(f"/proc/{self._pid}/fd/{fd}") == "anon_inode:[pidfd]"
+        except FileNotFoundError:  # closed meanwhile
+            return False
 
     def memory(self) -> int:
         """KiB that are resident."""

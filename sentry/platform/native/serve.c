@@ -1,5 +1,36 @@
 /* The loop of a listener. */
 
+static __thread struct { int tid, pidfd; } asked; /* whose pidfd is kept; tid 0: nobody's */
+
+static void forget_asked(void)
+{
+    if (asked.tid)
+        close(asked.pidfd);
+    asked.tid = 0;
+}
+
+/*
+ * A duplicate of the descriptor that a thread opens below, -1 if it cannot be had so. It takes half of what the way by /proc/TID/fd does while
+ * one thread opens file after file. The pidfd is of the thread that had the number when it was opened; where that one has ended we ask anew.
+ */
+static int get_directory(int tid, int fd)
+{
+    int r = -1;
+
+    for (int tries = 0; r < 0 && tries < 2; tries++) {
+        if (asked.tid != tid || tries) {
+            forget_asked();
+            if ((asked.pidfd = syscall(SYS_pidfd_open, tid, PIDFD_THREAD)) < 0)
+                return -1;
+            asked.tid = tid;
+        }
+        r = syscall(SYS_pidfd_getfd, asked.pidfd, fd, 0);
+        if (r < 0 && errno != ESRCH)
+            return -1;
+    }
+    return r;
+}
+
 /*
  * The common open in one call: read the caller's path (PATH_MAX bytes at path), find the directory that it starts from, make
  * sure that the caller still waits, and open. As open_beneath(); WALK also when that directory cannot be had so. Without a
@@ -17,10 +48,7 @@ static int open_name(int listener, uint64_t id, int tid, int dirfd, uint64_t add
     if (flags & (O_CREAT | O_TRUNC) && (r = descriptor_left(procfd, tid)) < 0)
         return r;
     if (path[0] != '/') {
-        char what[16] = "cwd";
-        if (dirfd != AT_FDCWD)
-            snprintf(what, sizeof what, "fd/%d", dirfd);
-        dir = proc_open(procfd, tid, what, O_PATH | O_DIRECTORY);
+        dir = dirfd == AT_FDCWD ? proc_open(procfd, tid, "cwd", O_PATH | O_DIRECTORY) : get_directory(tid, dirfd);
         if (dir < 0)
             return WALK;
     }
@@ -124,5 +152,7 @@ static int serve(int listener, struct serving *s, const int *uniform, const int 
         s->tried = NOT_TRIED;
     } while (!r && (handed_on(s, &r) || (s->acting && *same && !*waits && answer(listener, s))));
     roam();
+    if (r)
+        forget_asked();
     return r;
 }
