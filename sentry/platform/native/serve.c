@@ -48,7 +48,12 @@ static int open_name(int listener, uint64_t id, int tid, int dirfd, uint64_t add
     if (flags & (O_CREAT | O_TRUNC) && (r = descriptor_left(procfd, tid)) < 0)
         return r;
     if (path[0] != '/') {
-        dir = dirfd == AT_FDCWD ? proc_open(procfd, tid, "cwd", O_PATH | O_DIRECTORY) : get_directory(tid, dirfd);
+        char what[16] = "cwd";
+        dir = -1;
+        if (dirfd != AT_FDCWD && (dir = get_directory(tid, dirfd)) < 0) /* before Linux 6.9 a thread has no pidfd */
+            snprintf(what, sizeof what, "fd/%d", dirfd);
+        if (dir < 0)
+            dir = proc_open(procfd, tid, what, O_PATH | O_DIRECTORY);
         if (dir < 0)
             return WALK;
     }
