@@ -12,12 +12,15 @@ from errno import ECONNREFUSED, ENOENT
 from fcntl import LOCK_EX, flock
 from struct import unpack
 
+from gofer import own_calls
 from runsc_cli.errors import PyscError
 from runsc_cli.spec import default_spec, parse
 from runsc_cli.zygote.caller import facts, fields, identity
 from runsc_cli.zygote.worker import Worker
-from sentry.platform import signals, wire
+from sentry import boot
+from sentry.platform import filter_cache, own_filter, signals, wire
 from sentry.platform.jsontext import dumps
+from sentry.syscalls.table import NETWORKS, PROFILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,11 +52,16 @@ def path(command: str) -> str:
 
 
 def load() -> None:
-    """Import all that a worker may need, and make what is made of a class at its first use."""
+    """Import all that a worker may need, and make what depends on no container."""
     for package in _PACKAGES:
         for module in pkgutil.walk_packages(__import__(package).__path__, f"{package}."):
             if not module.name.startswith(_RARE):
                 __import__(module.name)
+    for profile in PROFILES:
+        for network in NETWORKS:
+            boot.prepare(profile, network)
+            filter_cache.prepare(profile, network)
+    own_filter.prepare(own_calls.CALLS)
     parse(dumps(default_spec()).encode(), trusted=False)
     gc.collect()
     gc.freeze()

@@ -41,10 +41,20 @@ def program(profile: str, network: str, directory: str, notify: Collection[str] 
         from sentry.platform.filter import program as compiled
 
         return compiled(profile, network, notify, traced=traced)
+    if (profile, network) in _prepared and not traced:
+        return _prepared[profile, network]
     base = os.path.dirname(sentry.__file__)
     sources = [os.path.join(base, name) for name in SOURCES]
     asked = f"{profile} {network}{' traced' if traced else ''}"
     return cached(asked.encode(), sources, directory, lambda: _compile(profile, network, traced))
+
+
+_prepared: dict[tuple[str, str], bytes] = {}
+
+
+def prepare(profile: str, network: str) -> None:
+    """Compile what program() will be asked for: who lives long enough for that sees to it that no source changes meanwhile."""
+    _prepared[profile, network] = _compile(profile, network, False)
 
 
 def cached(asked: bytes, sources: Sequence[str], directory: str, compile: Callable[[], bytes]) -> bytes:

@@ -104,8 +104,9 @@ _prepared: list[tuple[Calls, bytes]] = []
 
 
 def prepare(calls: Calls) -> None:
-    """Make the filter that install() is expected to be asked for: a millisecond."""
-    _prepared.append((calls, allowlist(calls)))
+    """Make the filter that install() is expected to be asked for, if that is not done: a millisecond."""
+    if not any(known is calls for known, _program in _prepared):
+        _prepared.append((calls, allowlist(calls)))
 
 
 def install(calls: Calls, process: str, *, debug: bool, flags: int = TSYNC | SPEC_ALLOW) -> None:

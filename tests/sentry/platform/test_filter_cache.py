@@ -55,6 +55,18 @@ def test_each_profile_and_network_has_its_own(tmp_path: Path, compiles: list[tup
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_what_was_prepared_needs_no_directory(tmp_path: Path, compiles: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter_cache, "_prepared", {})
+    filter_cache.prepare("strict", "host")
+    assert get(tmp_path, "strict", "host") == filters.program("strict", "host")
+    assert filter_cache.program("strict", "host", str(tmp_path), ["uname"]) == filters.program("strict", "host", ["uname"])
+    assert not list(tmp_path.iterdir())
+    traced = filter_cache.program("strict", "host", str(tmp_path), traced=True)
+    assert traced == filters.program("strict", "host", traced=True)
+    assert get(tmp_path, "strict") == filters.program("strict", "none")
+    assert compiles == [("strict", "host"), ("strict", "host"), ("strict", "none")]
+
+
 @pytest.mark.parametrize("source", filter_cache.SOURCES)
 def test_another_table_is_another_file(
     tmp_path: Path, compiles: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, source: str
