@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks.runtimes import check, helpers, libc
+from benchmarks.runtimes import IDLE, check, helpers, libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +145,7 @@ def descendants() -> dict[int, str]:
     todo = [os.getpid()]
     while todo:
         for child in parents.get(todo.pop(), []):
-            if child not in helpers:
+            if child not in helpers and names[child] not in IDLE:
                 found[child] = names[child]
             todo.append(child)
     return found

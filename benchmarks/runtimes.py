@@ -33,6 +33,9 @@ def check(result: int, what: str) -> None:
 helpers: set[int] = set()
 """Processes that are no container's: nobody ends them, nor asks what they take."""
 
+IDLE = ("pysc-zygote", "pysc-nest")
+"""The names of a zygote's workers while they have no command, and of what forks for them: the same holds for those."""
+
 
 class Runtime:
     """An OCI runtime with runc's command line; the subclasses say what is different."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 CAPABILITIES = 1 << CAP_SYS_ADMIN | 1 << CAP_DAC_OVERRIDE | 1 << CAP_KILL
 
 
-def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, *, debug: bool) -> None:
+def run(sock: wire.Socket, plan: Plan, init: int, procfd: int, debug: bool) -> None:
     """The gofer process: build the tree, answer with its descriptors, serve. `init`: pidfd of the container's first process."""
     from gofer import own_calls  # while the host's files are still ours to read
     from sentry.platform import own_filter

@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runsc_cli.zygote.nest import Nest
+
 _SPAWN, _WAIT, _EXIT = 1, 2, 3
 _OWN_STDIO, _DEFAULT_SIGNALS = 1, 2
 _REQUEST, _ANSWER = Struct("<iiii"), Struct("<iii")
@@ -53,6 +55,8 @@ class Client:
 
 
 client: Client | None = None
+nest: Nest | None = None
+"""Where processes of ours are forked that a workload may attack, if it is not from this one."""
 
 
 def spawn(exe: int, sock: int, number: int, stdio: Sequence[int], *, ignoring: bool) -> int:

@@ -9,6 +9,7 @@ from sentry.abi import PR_SET_NAME
 from sentry.platform import signals
 from sentry.platform._native import ffi, lib
 from sentry.platform.confine import where
+from sentry.syscalls.numbers import NUMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +33,12 @@ def daemon(name: str, keep: list[int], work: Callable[[], None], fork: Callable[
         os.setsid()
         os.umask(_UMASK)
         _own_signals()
-        title = ffi.new("char[]", name.encode())
-        lib.prctl_(PR_SET_NAME, int(ffi.cast("uintptr_t", title)), 0, 0, 0)
+        name_process(name)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for fd in range(3):
             if fd not in keep:
                 os.dup2(null, fd)
-        _close_except({0, 1, 2, *keep})
+        close_all_but(0, 1, 2, *keep)
         work()
         code = 0
     except BaseException as error:
@@ -46,6 +46,12 @@ def daemon(name: str, keep: list[int], work: Callable[[], None], fork: Callable[
         os.write(2, f"{name}: {error!r}{where(error)}\n".encode(errors="replace"))
     finally:
         os._exit(code)
+
+
+def name_process(name: str) -> None:
+    """What ps(1) and /proc/PID/stat show as this process's command: PR_SET_NAME, at most 15 bytes."""
+    title = ffi.new("char[]", name.encode())
+    lib.prctl_(PR_SET_NAME, int(ffi.cast("uintptr_t", title)), 0, 0, 0)
 
 
 def _own_signals() -> None:
@@ -56,10 +62,11 @@ def _own_signals() -> None:
             signals.handle(number, signals.SIG_DFL)
 
 
-def _close_except(keep: set[int]) -> None:
+def close_all_but(*keep: int) -> None:
+    """Close every descriptor of this process but those."""
     low = 0
-    for fd in sorted(keep):
+    for fd in sorted({*keep}):
         if fd > low:
             os.closerange(low, fd)
         low = fd + 1
-    lib.syscall6(436, low, 0xFFFFFFFF, 0, 0, 0, 0)  # close_range(2): to the end of the table
+    lib.syscall6(NUMBERS["close_range"], low, 0xFFFFFFFF, 0, 0, 0, 0)  # to the end of the table

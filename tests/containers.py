@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PR_SET_CHILD_SUBREAPER = 36
 _CGROUP = "/sys/fs/cgroup"
+ZYGOTE, NEST = "pysc-zygote", "pysc-nest"
+"""The names of a zygote's process, and of its workers while they have no command; of the process that forks for a worker."""
 _DEADLINE = 60.0
 
 
@@ -213,7 +215,7 @@ def subreaper(on: bool) -> None:
 
 
 def descendants() -> dict[int, str]:
-    """Our children and theirs: pid -> state and name."""
+    """Our children and theirs, but for those that a zygote keeps for commands to come: pid -> state and name."""
     parents: dict[int, list[int]] = {}
     shown: dict[int, str] = {}
     for entry in os.listdir("/proc"):
@@ -230,8 +232,11 @@ def descendants() -> dict[int, str]:
     found: dict[int, str] = {}
     todo = [os.getpid()]
     while todo:
-        for child in parents.get(todo.pop(), []):
-            found[child] = shown[child]
+        parent = todo.pop()
+        for child in parents.get(parent, []):
+            name = shown[child].partition(" ")[2]
+            if name != NEST and not (name == ZYGOTE and shown.get(parent, "").endswith(f" {ZYGOTE}")):
+                found[child] = shown[child]
             todo.append(child)
     return found
 

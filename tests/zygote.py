@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from containers import requires
+from containers import NEST, ZYGOTE, descendants, requires
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,29 +56,34 @@ class Zygote:
         return self._log.read()
 
     def workers(self) -> list[int]:
-        """Those of now. /proc/PID/task/TID/children may leave out one that ends: proc_tid_children(5)."""
+        """Those that have a client. /proc/PID/task/TID/children may leave out one that ends: proc_tid_children(5)."""
         found = []
         for entry in filter(str.isdigit, os.listdir("/proc")):
             try:
                 stat = Path(f"/proc/{entry}/stat").read_text(errors="replace")
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if int(stat.rpartition(")")[2].split()[1]) == self.pid:
+            name, _, rest = stat.partition(" (")[2].rpartition(") ")
+            if int(rest.split()[1]) == self.pid and name not in (ZYGOTE, NEST):
                 found.append(int(entry))
         return found
 
     def rest(self) -> None:
-        """Wait until its workers have ended, which they do just after their commands."""
+        """Wait until its workers have done with their commands, which takes them a moment more than their clients."""
         deadline = time.monotonic() + 5
         while self.workers() and time.monotonic() < deadline:
             time.sleep(0.001)
 
     def wait(self) -> int:
-        """Until it has ended: its exit code, negative after a signal."""
-        return self._process.wait(60)
+        """Until it has ended, and those with it that waited for a client: its exit code, negative after a signal."""
+        code = self._process.wait(60)
+        deadline = time.monotonic() + 5
+        while any(shown.endswith(f" {ZYGOTE}") and shown[0] != "Z" for shown in descendants().values()) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return code
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         self.rest()
         self._process.terminate()
-        self._process.wait()
+        self.wait()
         self._log.close()

@@ -3,7 +3,7 @@
     beside = Beside(cgroupsPath, id)     nothing is done yet
     beside.paths                         where it will be: save it, then
     beside.create()
-    pid = beside.fork()                  in the child: beside.enter()
+    pid = beside.fork()                  in the child: enter(beside.others)
 
 What they take is so charged to the pod, or to the user's slice, and limited there, but is not in the figures of the container. Only
 hierarchies that charge or divide are entered: in that of the freezer a pause would not reach them anyway, devices they need that no
@@ -21,6 +21,7 @@ from errno import EACCES, EPERM
 from runsc_cli.cgroups import hierarchy as layout
 from runsc_cli.cgroups.hierarchy import UNIFIED
 from runsc_cli.errors import HostError
+from sentry.abi import CLONE_PARENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ class Beside:
 
     def fork(self) -> int:
         """fork(2) into version 2's cgroup, if there is one. Raises HostError."""
-        unified = self._cgroup.paths.get(UNIFIED) if self._cgroup is not None else None
-        if unified is None:
+        unified = self.unified
+        if not unified:
             return os.fork()
         try:
             return fork_into(unified)
@@ -99,23 +100,32 @@ class Beside:
                 return os.fork()
             raise HostError("fork into the cgroup", unified, e) from None
 
-    def enter(self) -> None:
-        """The process that fork() has made moves itself in version 1: by `tasks`, which for a single thread takes no RCU grace period.
+    @property
+    def unified(self) -> str:
+        """The directory in version 2's hierarchy; empty if there is none."""
+        return self._cgroup.paths.get(UNIFIED, "") if self._cgroup is not None else ""
 
-        Raises HostError.
-        """
-        for kind, path in self._cgroup.paths.items() if self._cgroup is not None else ():
-            if kind == UNIFIED:
-                continue
-            tasks = f"{path}/tasks"
+    @property
+    def others(self) -> list[str]:
+        """Those of version 1."""
+        return [path for kind, path in self._cgroup.paths.items() if kind != UNIFIED] if self._cgroup is not None else []
+
+
+def enter(directories: list[str]) -> None:
+    """Move this process, which has a single thread, to these cgroups of version 1: by `tasks`, which then takes no RCU grace period.
+
+    Raises HostError.
+    """
+    for directory in directories:
+        tasks = f"{directory}/tasks"
+        try:
+            fd = os.open(tasks, os.O_WRONLY | os.O_CLOEXEC)
             try:
-                fd = os.open(tasks, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.write(fd, b"0")
-                finally:
-                    os.close(fd)
-            except OSError as e:
-                raise HostError("write", tasks, e) from None
+                os.write(fd, b"0")
+            finally:
+                os.close(fd)
+        except OSError as e:
+            raise HostError("write", tasks, e) from None
 
 
 def _fork_attached(attach: Callable[[int], None]) -> int:
@@ -141,24 +151,35 @@ def _fork_attached(attach: Callable[[int], None]) -> int:
 
 
 def fork_into(directory: str) -> int:
-    """clone3(2) with CLONE_INTO_CGROUP, from a process with one thread: moving there afterwards would take 10 ms, see leaf.enter().
+    """fork_into_open() by the cgroup's path. Raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return fork_into_open(fd)
+    finally:
+        os.close(fd)
 
-    The C library keeps the thread's id; the kernel writes the child's where it has ours, as for fork(3). Raises OSError.
-    """
+
+def fork_into_open(cgroup: int) -> int:
+    """clone3(2) with CLONE_INTO_CGROUP, from a process with one thread: a move takes 10 ms, see leaf.enter(). Raises OSError."""
+    return _clone(_CLONE_INTO_CGROUP, _SIGCHLD, cgroup)
+
+
+def fork_sibling() -> int:
+    """clone3(2) with CLONE_PARENT, from a process with one thread: the child is our parent's. Raises OSError."""
+    return _clone(CLONE_PARENT, 0, 0)
+
+
+def _clone(flags: int, exit_signal: int, cgroup: int) -> int:
+    """The C library keeps the thread's id; the kernel writes the child's where it has ours, as for fork(3)."""
     from struct import pack
 
     from sentry.platform._native import ffi, lib
 
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        where = ffi.new("uint64_t *")
-        flags = _CLONE_INTO_CGROUP
-        if lib.prctl_(_PR_GET_TID_ADDRESS, int(ffi.cast("uintptr_t", where)), 0, 0, 0) == 0:
-            flags |= _CLONE_CHILD_SETTID | _CLONE_CHILD_CLEARTID
-        clone_args = ffi.new("char[]", pack("<11Q", flags, 0, where[0], 0, _SIGCHLD, 0, 0, 0, 0, 0, fd))
-        pid = int(lib.syscall6(_CLONE3, int(ffi.cast("uintptr_t", clone_args)), 88, 0, 0, 0, 0))
-    finally:
-        os.close(fd)
+    where = ffi.new("uint64_t *")
+    if lib.prctl_(_PR_GET_TID_ADDRESS, int(ffi.cast("uintptr_t", where)), 0, 0, 0) == 0:
+        flags |= _CLONE_CHILD_SETTID | _CLONE_CHILD_CLEARTID
+    clone_args = ffi.new("char[]", pack("<11Q", flags, 0, where[0], 0, exit_signal, 0, 0, 0, 0, 0, cgroup))
+    pid = int(lib.syscall6(_CLONE3, int(ffi.cast("uintptr_t", clone_args)), 88, 0, 0, 0, 0))
     if pid < 0:
         raise OSError(-pid, os.strerror(-pid))
     return pid

@@ -11,9 +11,10 @@ from stat import S_ISCHR, S_ISFIFO, S_ISREG
 from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, clock_gettime
 
 from gofer import proctree, server
-from runsc_cli import directory, launch, namespaces
+from runsc_cli import children, directory, launch, namespaces
 from runsc_cli.capabilities import mask
 from runsc_cli.cgroups import devices
+from runsc_cli.cgroups.beside import enter
 from runsc_cli.control import SOCKET, ask
 from runsc_cli.daemon import daemon
 from runsc_cli.enter import Spaces
@@ -89,35 +90,20 @@ class Notify(Platform):
     def _fork_sentry(self, name: str) -> tuple[int, wire.Socket]:
         ours, theirs = wire.pair()
         options = self.creation.context.options
-        debug = options["debug"]
-
-        def work() -> None:
-            ours.detach()
-            from sentry import boot
-
-            boot.prepare(options["profile"] or "standard", options["network"] or "host")
-            boot.run(theirs)
-
-        pid = self._daemon(name, theirs, [2] if debug else [], work)
+        keep = [2] if options["debug"] else []
+        pid = self._daemon(name, theirs, keep, _sentry, options["profile"] or "standard", options["network"] or "host")
         theirs.close()
         return pid, ours
 
-    def _daemon(self, name: str, sock: wire.Socket, keep: list[int], work: Callable[[], None]) -> int:
-        """A process of ours in its place. `sock`: its own, by which it says what is wrong with that."""
+    def _daemon(self, name: str, sock: wire.Socket, keep: list[int], work: Callable[..., None], *args: Any) -> int:
+        """A process of ours, born in its place, that does `work` with `sock` and `args`. It has `sock`, and the descriptors `keep`."""
         placement = self.creation.placement
         beside = placement.beside if placement is not None else None
-        if beside is None:
-            return daemon(name, [sock.fileno(), *keep], work)
-
-        def enter() -> None:
-            try:
-                beside.enter()
-            except HostError as error:
-                wire.send(sock, {"error": error.message})
-                return
-            work()
-
-        return daemon(name, [sock.fileno(), *keep], enter, beside.fork)
+        fd = sock.fileno()
+        born = (fd, beside.others if beside is not None else [], work, *args)
+        if children.nest is not None:
+            return children.nest.start(name, [fd, *keep], beside.unified if beside is not None else "", _born, *born)
+        return daemon(name, [fd, *keep], lambda: _born(*born), beside.fork if beside is not None else os.fork)
 
     @staticmethod
     def placement(context: Context, id: str, path: Callable[[], str]) -> Placement | None:
@@ -199,7 +185,7 @@ class Notify(Platform):
         debug = bool(self.creation.context.options["debug"])
         if debug:
             keep.append(2)
-        self._gofer_pid = self._daemon("pysc-gofer", theirs, keep, lambda: server.run(theirs, plan, init, procfd, debug=debug))
+        self._gofer_pid = self._daemon("pysc-gofer", theirs, keep, server.run, plan, init, procfd, debug)
         theirs.close()
         self.creation.container.state.gofer = Process.of(self._gofer_pid)
         answer, fds = built(ours, meanwhile, "the gofer ended while it built the mount tree; --debug shows why")
@@ -335,7 +321,7 @@ class Notify(Platform):
             if pid > 0:
                 try:
                     os.kill(pid, signals.SIGKILL)
-                    os.waitpid(pid, 0)
+                    children.wait(pid)
                 except (ProcessLookupError, ChildProcessError):
                     continue
 
@@ -373,6 +359,24 @@ def _complaint(sock: wire.Socket, what: str) -> str:
     except wire.Closed:
         return ""
     return f"{what}: {answer['error']}" if "error" in answer else ""
+
+
+def _born(fd: int, cgroups: list[str], work: Callable[..., None], *args: Any) -> None:
+    """In a new process of ours: go to its `cgroups` of version 1, which it says by the socket `fd` if it may not, and do its work."""
+    sock = wire.Socket(fileno=fd)
+    try:
+        enter(cgroups)
+    except HostError as error:
+        wire.send(sock, {"error": error.message})
+        return
+    work(sock, *args)
+
+
+def _sentry(sock: wire.Socket, profile: str, network: str) -> None:
+    from sentry import boot
+
+    boot.prepare(profile, network)
+    boot.run(sock)
 
 
 class _Filter(Guard):

@@ -62,6 +62,8 @@ class Caller:
         self.pid = pid
         self._status = fields(pid)
         self.argv = _strings(pid, "cmdline")
+        self.differs = False
+        """Whether the zygote is otherwise in limits, scheduling or signals."""
         self.environ = [entry for each in _strings(pid, "environ") if (entry := each.partition(b"="))[1]]
 
     def check(self, command: str) -> None:
@@ -103,11 +105,7 @@ class Caller:
         os.fchdir(directory)
         os.close(directory)
         os.umask(int(self._status["Umask"], 8))
-        for limit in LIMITS.values():
-            theirs = resource.prlimit(self.pid, limit)
-            if theirs != resource.getrlimit(limit):
-                resource.setrlimit(limit, theirs)
-        self._take_scheduling()
+        self.take_settings()
         self._take_signals()
         environ = {name: value for name, _, value in reversed(self.environ)}  # getenv(3): the first counts
         for name in [name for name in os.environb if name not in environ]:
@@ -115,6 +113,15 @@ class Caller:
         for name, value in environ.items():
             if os.environb.get(name) != value:
                 os.environb[name] = value
+
+    def take_settings(self) -> None:
+        """Its limits and how it is scheduled. Raises OSError."""
+        for limit in LIMITS.values():
+            theirs = resource.prlimit(self.pid, limit)
+            if theirs != resource.getrlimit(limit):
+                resource.setrlimit(limit, theirs)
+                self.differs = True
+        self._take_scheduling()
 
     def _take_descriptors(self, numbers: list[int], above: int) -> None:
         copies = {}
@@ -137,25 +144,34 @@ class Caller:
             if theirs != _read("self", name):
                 with open(f"/proc/self/{name}", "wb") as file:
                     file.write(theirs)
+                self.differs = True
         nice = os.getpriority(_PRIO_PROCESS, self.pid)
         if nice != os.getpriority(_PRIO_PROCESS, 0):
             os.setpriority(_PRIO_PROCESS, 0, nice)
+            self.differs = True
         affinity = os.sched_getaffinity(self.pid)
         if affinity != os.sched_getaffinity(0):
             os.sched_setaffinity(0, affinity)
+            self.differs = True
         priority = lib.syscall6(NUMBERS["ioprio_get"], _IOPRIO_WHO_PROCESS, self.pid, 0, 0, 0, 0)
         if priority != lib.syscall6(NUMBERS["ioprio_get"], _IOPRIO_WHO_PROCESS, 0, 0, 0, 0, 0):
             error = lib.syscall6(NUMBERS["ioprio_set"], _IOPRIO_WHO_PROCESS, 0, priority, 0, 0, 0)
             if error < 0:
                 raise OSError(-error, os.strerror(-error))
+            self.differs = True
 
     def _take_signals(self) -> None:
         """As an interpreter finds them and changes them when it starts. The zygote ignores none that may be otherwise."""
-        ignored, blocked = (_signals(self._status[name]) for name in ("SigIgn", "SigBlk"))
+        ignored, blocked = self.signals()
+        self.differs = self.differs or bool(blocked or ignored - {signals.SIGPIPE, signals.SIGXFSZ})
         for number in {*_PYTHON_SETS, *ignored} - {signals.SIGPIPE, signals.SIGXFSZ}:
             usual = _signal.default_int_handler if number == signals.SIGINT else signals.SIG_DFL
             signals.handle(number, signals.SIG_IGN if number in ignored else usual)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
+
+    def signals(self) -> tuple[set[int], set[int]]:
+        """Those that it ignores, and those that it blocks."""
+        return _signals(self._status["SigIgn"]), _signals(self._status["SigBlk"])
 
     def cgroups(self) -> tuple[str, list[str]]:
         """The directories of its cgroups where they are not ours: of version 2, empty if it is, and of version 1. Raises HostError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import gc
 import os
 import pkgutil
@@ -10,15 +9,18 @@ import sys
 from _socket import SO_PASSCRED, SO_PEERCRED, SOL_SOCKET
 from errno import ECONNREFUSED, ENOENT
 from fcntl import LOCK_EX, flock
+from select import POLLIN, poll
 from struct import unpack
 
 from gofer import own_calls
+from runsc_cli.daemon import close_all_but, name_process
 from runsc_cli.errors import PyscError
 from runsc_cli.spec import default_spec, parse
 from runsc_cli.zygote.caller import facts, fields, identity
-from runsc_cli.zygote.worker import Worker
+from runsc_cli.zygote.nest import Nest
+from runsc_cli.zygote.worker import Worker, own_signals, raised
 from sentry import boot
-from sentry.platform import filter_cache, own_filter, signals, wire
+from sentry.platform import filter_cache, own_filter, wire
 from sentry.platform.jsontext import dumps
 from sentry.syscalls.table import NETWORKS, PROFILES
 
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 
 DIRECTORY = "/run/pysc-zygote"
 _BACKLOG = 1024
+_IDLE = 2
+"""Workers that stay when they have nothing to do."""
+_COMMANDS = 100
+"""That one worker does: nothing that they leave in its memory adds up for ever."""
+_COME, _FREE, _YES = b"c", b"f", b"y"
+_NAME, _WORKER = "pysc-zygote", "pysc"
+"""By prctl(2); a worker has the first one while it has no client."""
 _GLANCE = 5.0
 """Seconds between two looks at whether pysc is what it was, where nobody asks: after an upgrade nobody does."""
 _PACKAGES = ("sentry", "gofer", "runsc_cli")
@@ -68,9 +77,14 @@ def load() -> None:
 
 
 class Zygote:
-    """`command`: the client's file, by which they know each other. `facts`: of caller.facts(). `log`: where refusals go, or -1."""
+    """The process that listens, and in each worker what that has of it.
 
-    __slots__ = ("_client", "_listener", "_modules", "_where", "command", "facts", "log")
+    `command`: the client's file, by which they know each other. `facts`: of caller.facts(). `log`: where refusals go, or -1. A worker has
+    `ready`, by which it says when a client has come, and a byte comes back when nothing was changed; and `nest`.
+    """
+
+    nest: Nest
+    ready: wire.Socket
 
     def __init__(self, client: str, *, debug: bool) -> None:
         """Listen for those that execute the file `client`. `debug`: say on stderr whom we decline and why. Raises PyscError."""
@@ -82,48 +96,68 @@ class Zygote:
         self._where = where
         self._modules = _modules()
         self._listener = _listen(where)
+        self._workers: dict[wire.Socket, bool] = {}
+        """The other end of `ready` of each, and whether it has a client."""
 
     def serve(self) -> None:
         """Until SIGTERM or SIGINT. Raises PyscError when a module has been changed."""
-        for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP, signals.SIGPIPE, signals.SIGXFSZ}:
-            signals.handle(number, signals.SIG_DFL)  # as workers expect it
-        signals.handle(signals.SIGCHLD, signals.SIG_IGN)  # workers are reaped by the kernel
-        for number in (signals.SIGTERM, signals.SIGINT):
-            signals.handle(number, _signal.default_int_handler)
+        own_signals()
+        name_process(_NAME)
         try:
             print(f"listening at {self._where}", file=sys.stderr, flush=True)
             while True:
-                self._accept()
+                self._turn()
         except KeyboardInterrupt:
             return
         finally:
             os.unlink(self._where)
 
-    def _accept(self) -> None:
-        try:
-            fd, _address = self._listener._accept()  # type: ignore[attr-defined]
-        except TimeoutError:
+    def _turn(self) -> None:
+        """See to it that a worker waits for a client, and hear what they say. Raises PyscError."""
+        alone = all(self._workers.values()) and not self._fork()
+        heard = _ready(_GLANCE, [*self._workers, *([self._listener] if alone else [])])
+        if not heard:
             self._look()
-            return
-        conn = wire.Socket(fileno=fd)
-        ready, go = os.pipe2(os.O_CLOEXEC)
+        for sock in heard:
+            if sock is self._listener:  # the client may have better luck without us
+                self._accept().close()
+            else:
+                self._hear(sock)
+
+    def _fork(self) -> bool:
+        """A worker, unless there are too many processes."""
+        ours, theirs = wire.pair()
         try:
             pid = os.fork()
-        except OSError as error:  # too many processes: the client may have better luck alone
+        except OSError as error:
             print(f"fork: {error.strerror}", file=sys.stderr, flush=True)
-            pid = -1
+            ours.close()
+            theirs.close()
+            return False
         if pid == 0:
-            os.close(go)
-            self._work(conn, ready)
-        os.close(ready)
-        conn.close()
+            ours.close()
+            self.ready = theirs
+            self._work()
+        theirs.close()
+        self._workers[ours] = False
+        return True
+
+    def _hear(self, worker: wire.Socket) -> None:
+        """It has a client, to be told that pysc was not changed, which else raises PyscError; or would wait for another; or has ended."""
         try:
-            self._look()  # while the worker looks at its client
-            os.write(go, b"0")
-        except BrokenPipeError:
-            return  # the worker has declined
-        finally:
-            os.close(go)
+            said = worker.recv(1)
+            if said == _COME:
+                self._workers[worker] = True
+                self._look()  # while the worker looks at its client
+                worker.send(_YES)
+            elif said == _FREE and list(self._workers.values()).count(False) < _IDLE:
+                self._workers[worker] = False
+                worker.send(_YES)
+            else:
+                del self._workers[worker]
+                worker.close()
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it has declined, and the end is still to be read
 
     def _look(self) -> None:
         """Raises PyscError when this is no longer the pysc that is there."""
@@ -134,13 +168,65 @@ class Zygote:
         if not same:
             raise PyscError("pysc was changed: start its zygote again")
 
-    def _work(self, conn: wire.Socket, ready: int) -> NoReturn:
+    def _accept(self) -> wire.Socket:
+        fd, _address = self._listener._accept()  # type: ignore[attr-defined]
+        return wire.Socket(fileno=fd)
+
+    def _work(self) -> NoReturn:
+        """The worker: one client after the other, while it is what it was."""
         try:
             os.setsid()  # the zygote's terminal, and what it sends to a process group, is not for commands
-            client, _uid, _gid = unpack("iII", conn.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
-            Worker(conn, client, self, ready).serve()
+            self._workers.clear()
+            self.nest = Nest()
+            close_all_but(0, 1, 2, *self.descriptors())
+            gc.disable()
+            for _command in range(_COMMANDS):
+                if not self._serve_one():
+                    break
+                self.ready.send(_FREE)
+                if not self.ready.recv(1):
+                    break
         finally:
             os._exit(1)
+
+    def _serve_one(self) -> bool:
+        """Wait for a client and serve it. Whether there can be another one; so not when the zygote has ended, or has no use for us."""
+        while True:
+            heard = _ready(_GLANCE, [self._listener, self.ready])
+            if self.ready in heard:
+                return False
+            if heard:
+                try:
+                    conn = self._accept()
+                    break
+                except BlockingIOError:
+                    continue  # another one was faster
+        self.ready.send(_COME)
+        name_process(_WORKER)
+        client, _uid, _gid = unpack("iII", conn.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
+        fit = Worker(conn, client, self).serve()
+        name_process(_NAME)
+        return fit
+
+    def descriptors(self) -> list[int]:
+        """What a worker has beside those of its caller."""
+        return [self._listener.fileno(), self.ready.fileno(), self.nest.sock.fileno(), *([self.log] if self.log >= 0 else [])]
+
+    def raise_descriptors(self, above: int) -> None:
+        """Give them numbers from `above` on."""
+        self._listener, self.ready, self.nest.sock = (
+            wire.Socket(fileno=raised(sock.detach(), above)) for sock in (self._listener, self.ready, self.nest.sock)
+        )
+        self.log = raised(self.log, above) if self.log >= 0 else -1
+
+
+def _ready(timeout: float, socks: list[wire.Socket]) -> list[wire.Socket]:
+    """Those of which something can be received or accepted, or whose other end is gone, now or within `timeout` seconds."""
+    waiting = poll()
+    by_number = {sock.fileno(): sock for sock in socks}
+    for fd in by_number:
+        waiting.register(fd, POLLIN)
+    return [by_number[fd] for fd, _event in waiting.poll(timeout * 1000)]
 
 
 def _listen(where: str) -> wire.Socket:
@@ -150,7 +236,7 @@ def _listen(where: str) -> wire.Socket:
         raise PyscError(f"{DIRECTORY} is open to others: remove it")
     listener = wire.listener()
     listener.setsockopt(SOL_SOCKET, SO_PASSCRED, 1)  # accepted ones have it, too
-    listener.settimeout(_GLANCE)
+    listener.setblocking(False)
     new = f"{where}.new"
     directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     flock(directory, LOCK_EX)  # of two that start, the second one finds the first

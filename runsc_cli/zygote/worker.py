@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
+import gc
 import io
 import os
 import sys
@@ -10,8 +12,10 @@ from fcntl import F_DUPFD_CLOEXEC, F_SETFL, F_SETOWN, F_SETSIG, fcntl
 from struct import Struct, pack
 
 from runsc_cli import children
+from runsc_cli.cgroups.beside import enter, fork_into
+from runsc_cli.daemon import close_all_but
 from runsc_cli.process import exited
-from runsc_cli.zygote.caller import Caller, Declined, fields
+from runsc_cli.zygote.caller import Caller, Declined, facts, fields
 from sentry.abi import PR_GET_MDWE, PR_GET_MEMORY_MERGE, PR_GET_SECUREBITS
 from sentry.platform import signals, wire
 from sentry.platform._native import ffi, lib
@@ -32,28 +36,28 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Serves the client at `conn`, whose pid is `client`, for `zygote`, which is to say by a byte in `ready` that nothing has changed."""
+    """Serves the client at `conn`, whose pid is `client`, for `zygote`, who says that nothing has changed."""
 
-    def __init__(self, conn: wire.Socket, client: int, zygote: Zygote, ready: int) -> None:
+    def __init__(self, conn: wire.Socket, client: int, zygote: Zygote) -> None:
         self._conn = conn
         self._client = client
         self._zygote = zygote
-        self._ready = ready
-        self._log = zygote.log
+        self._kept = True
+        """Whether another client may be served: not after one who was otherwise than the zygote is."""
+        self._shown: list[bytes] = []
 
-    def serve(self) -> None:
-        """Do what it asks for, or decline."""
+    def serve(self) -> bool:
+        """Do what it asks for, or decline. Whether this process is as it was then, so that it can serve another one."""
         try:
-            _close_all_but(0, 1, 2, self._conn.fileno(), self._ready, self._log)
             argv = self._take_over()
         except wire.Closed:
-            return  # who has only looked whether somebody is here, or had no patience
+            return False  # who has only looked whether somebody is here, or had no patience
         except Exception as reason:  # whatever it is, the client can do it alone
-            if self._log >= 0:
+            if self._zygote.log >= 0:
                 why = str(reason) if isinstance(reason, Declined) else f"{reason!r}{where(reason)}"
                 text = f"pid {self._client} has to do without the zygote: {why}\n"
-                os.write(self._log, text.encode(errors="replace"))
-            return
+                os.write(self._zygote.log, text.encode(errors="replace"))
+            return False
         sys.argv = argv
         children.client = children.Client(self._conn)
         from runsc_cli.main import main
@@ -61,12 +65,40 @@ class Worker:
         code = main()
         sys.stderr.flush()
         self._let_go()
+        self._zygote.nest.over()
         children.client.leave(code)
+        return self._kept and self._as_before()
 
     def _let_go(self) -> None:
-        """Hold nothing of the caller's when the command has ended, though this process takes a moment more."""
+        """Hold nothing of the caller's when the command has ended."""
         os.chdir("/")
-        _close_all_but(self._conn.fileno())
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for fd in range(3):
+            os.dup2(null, fd, inheritable=False)
+        gc.collect()  # what still has a descriptor closes it now, and not when its number is another's
+        close_all_but(0, 1, 2, self._conn.fileno(), *self._zygote.descriptors())
+
+    def _as_before(self) -> bool:
+        """Wait until the client has gone, which has sent us signals, and look whether the command has left its marks on us."""
+        children.client = children.nest = None
+        self._conn.setsockopt(SOL_SOCKET, SO_RCVTIMEO, pack("ll", _PATIENCE, 0))
+        try:
+            if self._conn.recv(1):
+                return False
+        except OSError:
+            return False
+        self._conn.close()
+        _show(self._shown)
+        signals.wakeup(-1)
+        own_signals()
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            return False  # it has left somebody behind
+        except ChildProcessError:
+            pass
+        status = fields("self")
+        return status["Threads"] == "1" and status["Seccomp"] == "0" and facts("self", status) == self._zygote.facts
 
     def _receive(self) -> tuple[bytes, list[int]]:
         """A message that the client itself has sent, and the descriptors with it. Raises Closed, Declined, OSError when none comes."""
@@ -93,17 +125,22 @@ class Worker:
         if inherited != _inherited() or inherited[-1]:  # two policies of one mode can be for other nodes
             raise Declined(f"securebits, MDWE, memory merging and policy are {inherited}, the zygote's {_inherited()}")
         caller.check_environment()
-        _join(*caller.cgroups())
-        if not os.read(self._ready, 1):
+        cgroups = caller.cgroups()
+        _join(*cgroups)
+        if not self._zygote.ready.recv(1):
             raise Declined("pysc was changed")
         numbers = caller.numbers({number, pidfd})
         above = max(numbers) + 1
-        self._conn = wire.Socket(fileno=_raise(self._conn.detach(), above))
-        self._log = _raise(self._log, above) if self._log >= 0 else -1
-        process = _raise(process, above)
+        self._conn = wire.Socket(fileno=raised(self._conn.detach(), above))
+        self._zygote.raise_descriptors(above)
+        process = raised(process, above)
         caller.take(numbers, above)
+        children.nest = self._zygote.nest
+        if any(cgroups) or caller.differs:
+            self._kept = False
+            children.nest.be_like(os.getpid(), *cgroups)
         sys.stdin, sys.stdout, sys.stderr = (_stream(fd) for fd in range(3))
-        _show([name, *caller.argv[1:]])
+        self._shown = _show([name, *caller.argv[1:]])
         ours, leash = os.pidfd_open(os.getpid()), _leash()
         wire.send_fds(self._conn, _AGREED, (ours, leash))
         os.close(ours)
@@ -117,24 +154,20 @@ class Worker:
         return [os.fsdecode(each) for each in (name, *caller.argv[1:])]
 
 
-def _raise(fd: int, above: int) -> int:
-    """The same descriptor with another number, from `above` on."""
+def raised(fd: int, above: int) -> int:
+    """The same descriptor with another number, from `above` on, if it has a lower one."""
+    if fd >= above:
+        return fd
     higher = fcntl(fd, F_DUPFD_CLOEXEC, above)
     os.close(fd)
     return higher
 
 
 def _join(unified: str, others: list[str]) -> None:
-    """Go to the cgroups `others` of version 1 and be born again in `unified`; see cgroups/beside.py for why so. Raises OSError."""
-    if unified:
-        from runsc_cli.cgroups.beside import fork_into
-
-        if fork_into(unified):
-            os._exit(0)
-    for each in others:
-        fd = os.open(f"{each}/tasks", os.O_WRONLY | os.O_CLOEXEC)
-        os.write(fd, b"0")
-        os.close(fd)
+    """Go to the cgroups `others` of version 1 and be born again in `unified`; see cgroups/beside.py for why so. Raises OSError, HostError."""
+    if unified and fork_into(unified):
+        os._exit(0)
+    enter(others)
 
 
 def _inherited() -> list[int]:
@@ -145,22 +178,26 @@ def _inherited() -> list[int]:
     return [*(max(value, -1) for value in asked), policy[0]]  # -1: the kernel has no such thing
 
 
-def _close_all_but(*keep: int) -> None:
-    after = 0
-    for fd in sorted(keep):
-        if fd > after:  # else all would be closed: close_range(2) has the last one, and before 0 there is none
-            os.closerange(after, fd)
-        after = fd + 1
-    os.closerange(after, os.sysconf("SC_OPEN_MAX"))
-
-
-def _show(argv: list[bytes]) -> None:
-    """Have ps(1) show whose work this process does, and who is forked from it: as much as fits where the zygote's own arguments are."""
+def _show(argv: list[bytes]) -> list[bytes]:
+    """Have ps(1) show whose work this process does: as much as fits where the zygote's own arguments are. Returns what it has shown before."""
     with open("/proc/self/stat", "rb") as file:
         start, end = (int(field) for field in file.read().rpartition(b")")[2].split()[45:47])  # proc_pid_stat(5): arg_start, arg_end
     with open("/proc/self/mem", "r+b", 0) as memory:
         memory.seek(start)
+        before = memory.read(end - start)
+        memory.seek(start)
         memory.write(b"\0".join(argv)[: end - start - 1].ljust(end - start, b"\0"))
+    return before.rstrip(b"\0").split(b"\0")
+
+
+def own_signals() -> None:
+    """What a worker finds, when it is forked or begins again: the defaults, but that its children are reaped by the kernel."""
+    for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP, signals.SIGPIPE, signals.SIGXFSZ}:
+        signals.handle(number, signals.SIG_DFL)
+    signals.handle(signals.SIGCHLD, signals.SIG_IGN)
+    for number in (signals.SIGTERM, signals.SIGINT):
+        signals.handle(number, _signal.default_int_handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _leash() -> int:

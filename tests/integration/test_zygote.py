@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundles, Pysc, descendants
+from containers import NEST, Bundles, Pysc, descendants
 from zygote import COMMAND, NEEDS, Zygote
 
 if TYPE_CHECKING:
@@ -403,3 +403,66 @@ def descendants_in(place: Path) -> str:
             except ChildProcessError:
                 continue
     return (place / "cgroup.procs").read_text()
+
+
+def ours(pysc: Pysc) -> list[int]:
+    """Sentry and gofer of a container."""
+    return [state(pysc)[who][0] for who in ("sentry", "gofer")]  # type: ignore[index]
+
+
+def detached(zygote: Zygote, pysc: Pysc, bundle: Bundles, *words: str, secret: str = "") -> list[int]:
+    """A container that runs, made by a command with `words` in front: the parents of sentry and gofer."""
+    made = bundle(["sleep", "1000"])
+    made.config["process"]["env"] = [f"SECRET={secret}"]
+    made.config["linux"]["maskedPaths"] = [f"/{secret}/in the plan of the tree"]
+    made.write()
+    assert run([*words, *argv(pysc, "run", "-d", "-b", made, pysc.id)], **QUIET).returncode == 0
+    zygote.rest()
+    return [parent(pid) for pid in ours(pysc)]
+
+
+def named(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def test_a_worker_is_kept_if_it_is_what_it_was(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    nests = set()
+    for _ in range(5):
+        found = detached(zygote, pysc, bundle)
+        assert [named(pid) for pid in found] == [NEST, NEST]
+        nests.update(found)
+        assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+        zygote.rest()
+    assert len(nests) <= 2
+    found = detached(zygote, pysc, bundle, "nice", "-n", "5")
+    wait_until(lambda: NEST not in [named(parent(pid)) for pid in ours(pysc)], "its worker stays")
+    assert [os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0) for pid in ours(pysc)] == [5, 5]
+    assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+    assert not zygote.log()
+
+
+def test_sentries_know_nothing_of_what_their_worker_did_before(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    """It has read the config of each container before this one."""
+    nests = []
+    for number in range(4):
+        nests += detached(zygote, pysc, bundle, secret=f"the {number}th of the secrets")
+        for pid in ours(pysc):
+            memory = writable(pid)
+            assert b"the container's user namespace" in memory or b"join the user namespace" in memory  # of its own code
+            assert b"th of the secrets" not in memory.replace(b"the %dth of the secrets" % number, b"")
+        assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+        zygote.rest()
+    assert len(set(nests)) < len(nests) // 2  # there was one before
+
+
+def writable(pid: int) -> bytes:
+    """All memory of a process that it may have written to."""
+    found = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, rights, *_, name = (*line.split(), "")
+            if rights.startswith("rw") and "[v" not in name:
+                start, end = (int(number, 16) for number in span.split("-"))
+                memory.seek(start)
+                found.append(memory.read(end - start))
+    return b"".join(found)

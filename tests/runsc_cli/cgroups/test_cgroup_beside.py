@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runsc_cli.cgroups import beside
-from runsc_cli.cgroups.beside import COUNTED, Beside
+from runsc_cli.cgroups.beside import COUNTED, Beside, enter
 from runsc_cli.cgroups.hierarchy import UNIFIED, Hierarchies
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def born(place: Beside, show: Callable[[], str]) -> str:
     pid = place.fork()
     if pid == 0:
         try:
-            place.enter()
+            enter(place.others)
             os.write(writing, show().encode())
         finally:
             os._exit(0)
