@@ -162,14 +162,14 @@ class Caller:
 
     def _take_signals(self) -> None:
         """As an interpreter finds them and changes them when it starts. The zygote ignores none that may be otherwise."""
-        ignored, blocked = self.signals()
+        ignored, blocked = self.signal_sets()
         self.differs = self.differs or bool(blocked or ignored - {signals.SIGPIPE, signals.SIGXFSZ})
         for number in {*_PYTHON_SETS, *ignored} - {signals.SIGPIPE, signals.SIGXFSZ}:
             usual = _signal.default_int_handler if number == signals.SIGINT else signals.SIG_DFL
             signals.handle(number, signals.SIG_IGN if number in ignored else usual)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
 
-    def signals(self) -> tuple[set[int], set[int]]:
+    def signal_sets(self) -> tuple[set[int], set[int]]:
         """Those that it ignores, and those that it blocks."""
         return _signals(self._status["SigIgn"]), _signals(self._status["SigBlk"])
 

@@ -154,7 +154,7 @@ def _be_like(pid: int, cgroups: list[str]) -> None:
     enter(cgroups)
     worker = Caller(pid)
     worker.take_settings()
-    ignored, blocked = worker.signals()
+    ignored, blocked = worker.signal_sets()
     for number in ignored:
         signals.handle(number, signals.SIG_IGN)
     pthread_sigmask(SIG_SETMASK, blocked)

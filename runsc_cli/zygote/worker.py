@@ -75,6 +75,7 @@ class Worker:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for fd in range(3):
             os.dup2(null, fd, inheritable=False)
+        sys.stdin = sys.stdout = sys.stderr = None  # what a failure has left in them goes to nobody
         gc.collect()  # what still has a descriptor closes it now, and not when its number is another's
         close_all_but(0, 1, 2, self._conn.fileno(), *self._zygote.descriptors())
 

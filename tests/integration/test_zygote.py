@@ -466,3 +466,18 @@ def writable(pid: int) -> bytes:
                 memory.seek(start)
                 found.append(memory.read(end - start))
     return b"".join(found)
+
+
+def test_what_could_not_be_written_goes_to_nobody_else(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    """Whoever is served next by the same worker."""
+    with open("/dev/full", "w") as full:
+        assert run(argv(pysc, "spec", "--help"), stdout=full).returncode == 1
+        assert run(argv(pysc, "features"), stdout=full).returncode == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert run(argv(pysc, "features"), stdout=writer).returncode == 1
+    os.close(writer)
+    for _ in range(4):
+        zygote.rest()
+        assert run(argv(pysc, "list", "-q")).stdout == ""
+    assert not zygote.log()
