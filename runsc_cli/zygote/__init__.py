@@ -1,1 +1,1 @@
-"""A process that has every module loaded and forks for each command: docs/design.md, "The zygote"."""
+"""A process that has every module loaded and forks workers, which do commands: docs/design.md, "The zygote"."""

@@ -2,7 +2,7 @@
  * The command `pysc` where runsc_cli/command.py has written it: asks the zygote, a process that has all modules loaded, to do its work,
  * and becomes the interpreter's command where there is none, or where that one declines. It has no policy and reads no argument.
  *
- * The zygote forks a worker for each connection (runsc_cli/zygote/worker.py), which reads from /proc what we are: arguments, environment,
+ * A worker of the zygote accepts us (runsc_cli/zygote/worker.py) and reads from /proc what we are: arguments, environment,
  * directory, descriptors, limits, identity. Three things cannot be done for us by a process that is not ours, and remain to us:
  *
  *   - signals are sent to us: each is passed on as it is, SIGCHLD too;

@@ -1,4 +1,7 @@
-"""The zygote itself: loads everything, listens, forks. It reads nothing of what clients say, and holds nothing of any container."""
+"""The zygote itself: loads everything, listens, and forks workers. It reads nothing of what clients say, and holds nothing of any container.
+
+A worker accepts clients by itself, one after the other.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the zygote forks for a connection: takes over who the client is, and does what its command line says."""
+"""What a worker does for a client: takes over who that is, and does what its command line says."""
 
 from __future__ import annotations
 
