@@ -100,10 +100,13 @@ class Notify(Platform):
         placement = self.creation.placement
         beside = placement.beside if placement is not None else None
         fd = sock.fileno()
-        born = (fd, beside.others if beside is not None else [], work, *args)
+
+        def born() -> tuple[Any, ...]:  # once it is: until then its place may turn out to be none
+            return fd, beside.others if beside is not None else [], work, *args
+
         if children.nest is not None:
-            return children.nest.start(name, [fd, *keep], beside.unified if beside is not None else "", _born, *born)
-        return daemon(name, [fd, *keep], lambda: _born(*born), beside.fork if beside is not None else os.fork)
+            return children.nest.start(name, [fd, *keep], beside.unified if beside is not None else "", _born, *born())
+        return daemon(name, [fd, *keep], lambda: _born(*born()), beside.fork if beside is not None else os.fork)
 
     @staticmethod
     def placement(context: Context, id: str, path: Callable[[], str]) -> Placement | None:
