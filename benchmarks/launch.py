@@ -144,8 +144,9 @@ def descendants() -> dict[int, str]:
     found: dict[int, str] = {}
     todo = [os.getpid()]
     while todo:
-        for child in parents.get(todo.pop(), []):
-            if child not in helpers and names[child] not in IDLE:
+        parent = todo.pop()
+        for child in parents.get(parent, []):
+            if child not in helpers and not (names[child] in IDLE and names.get(parent) in IDLE):  # a zygote's own, which end with it
                 found[child] = names[child]
             todo.append(child)
     return found
