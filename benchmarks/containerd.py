@@ -26,7 +26,7 @@ _PROGRAMS = ("containerd", "ctr", "containerd-shim-runc-v2")
 # /run, where shims have their sockets, is a tmpfs there; crun takes no host that has version 2 beside version 1.
 _PREPARE = 'mount -t tmpfs tmpfs /run; umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"'
 # In the mount namespace of those who ask it, for it declines others.
-_ZYGOTE = 'mount -t tmpfs tmpfs /run; "$0" zygote & while [ ! -d /run/pysc-zygote ]; do sleep 0.01; done; exec "$@"'
+_ZYGOTE = 'mount -t tmpfs tmpfs /run; "$0" zygote & while [ ! -d /run/pysc-zygote ]; do kill -0 $! || exit 1; sleep 0.01; done; exec "$@"'
 
 
 class Crowd:

@@ -106,8 +106,8 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
         left = []
         if isinstance(command, Pysc):
             left += [f"container {id}" for id in command.clean()]
-        if Pysc.zygote is not None:
-            Pysc.zygote.rest()
+        for zygote in Zygote.running:
+            zygote.rest()
         left += [f"process {shown}" for shown in end_descendants(before)]
         subreaper(False)
     left += [f"mount {point}" for point in mounts_below(tmp_path)]

@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import howto
-from containers import Done, descendants
+from containers import Done, Pysc, descendants
 from cri import Runtime
 from grpc_call import CallError
+from zygote import Zygote
 
 from sentry.abi import CLONE_NEWNET
 
@@ -53,6 +54,9 @@ if SYSTEMD:  # who asks for scopes has to reach it
     _BACK = " && ".join(f"mkdir /run/{name} && mount -c --bind /proc/self/fd/{fd} /run/{name}" for fd, name in ((7, "systemd"), (8, "dbus")))
     _RUN = f"exec 7</run/systemd 8</run/dbus && {_RUN} && {_BACK} && exec 7<&- 8<&-"
 _PREPARE = f'{_RUN} && ip link set lo up && exec "$@"'
+
+_DECLINED = ("its mnt namespace is", "a terminal, whose job control")
+"""Why a zygote may decline what an engine starts: podman builds in a mount namespace, and copies from one."""
 
 
 def pysc_binary(name: str = "pysc") -> str:
@@ -109,7 +113,8 @@ class Containerd:
 
     _plugins = 'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
 
-    def __init__(self, directory: Path, rootfs: Path) -> None:
+    def __init__(self, directory: Path, rootfs: Path, *, zygote: bool = False) -> None:
+        """`zygote`: one is there in any case."""
         self.directory = directory
         self.rootfs = rootfs
         self.runtime = pysc_binary()
@@ -118,7 +123,7 @@ class Containerd:
             f'version = 2\nroot = "{directory}/root"\nstate = "{directory}/state"\n'
             f'{self._plugins}[grpc]\naddress = "{self.socket}"\n[ttrpc]\naddress = "{directory}/c.ttrpc"\n'
         )
-        self._holder = hold(directory)
+        self._place = Place(directory, zygote=zygote)
         self.daemon = self._start()
         self.load(oci_image(rootfs))
 
@@ -138,7 +143,7 @@ class Containerd:
 
     def inside(self, *argv: str) -> list[str]:
         """A command in the engine's namespaces."""
-        return [*enter(self._holder), *argv]
+        return [*self._place.enter(), *argv]
 
     def argv(self, *words: object) -> list[str]:
         """A command line of ctr. `run` and `run --rm` get the runtime."""
@@ -157,7 +162,7 @@ class Containerd:
 
     def stop(self) -> None:
         self.daemon.stop()
-        self._holder.crash()
+        self._place.leave()
 
 
 class Cri(Containerd):
@@ -193,7 +198,7 @@ class Cri(Containerd):
 
         def enter() -> None:
             """In a thread of its own, which alone changes its namespace: setns(2)."""
-            with open(f"/proc/{self._holder.pid}/ns/net") as namespace:
+            with open(f"/proc/{self._place.pid}/ns/net") as namespace:
                 if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) == 0:
                     made.append(socket.socket())
 
@@ -302,7 +307,7 @@ class Podman(Engine):
         )
         self._storage = directory / "storage.conf"
         self._storage.write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/graph"\nrunroot = "{directory}/run"\n')
-        self._holder = hold(directory)
+        self._place = Place(directory)
         for root, name, *change in ((rootfs, "busybox:latest"), (pause_root(directory / "pause"), PAUSE, "--change", 'ENTRYPOINT ["/pause"]')):
             archive = directory / "root.tar"
             with tarfile.open(archive, "w") as tar:
@@ -313,7 +318,7 @@ class Podman(Engine):
     def argv(self, *words: object) -> list[str]:
         conf = [f"CONTAINERS_CONF={self._conf}", f"CONTAINERS_STORAGE_CONF={self._storage}"]
         reaper = [sys.executable, "-IS", str(Path(__file__).with_name("reaper.py"))]
-        return [*enter(self._holder), "env", *conf, *reaper, "podman", *map(str, words)]
+        return [*self._place.enter(), "env", *conf, *reaper, "podman", *map(str, words)]
 
     def clear(self) -> None:
         """Of pods, too."""
@@ -322,18 +327,28 @@ class Podman(Engine):
         settle()
 
     def stop(self) -> None:
+        self._place.leave()
+
+
+class Place:
+    """Mount and network namespaces for an engine, which outlive a crash of it. If there is a zygote for the tests, one is there, too."""
+
+    def __init__(self, directory: Path, *, zygote: bool = False) -> None:
+        argv = ["unshare", "--mount", "--net", "sh", "-c", _PREPARE, "sh", "sh", "-c", "echo ready >&2; exec sleep infinity"]
+        self._holder = Daemon(argv, "ready", directory)
+        self.pid = self._holder.pid
+        self.zygote = Zygote(*self.enter()).__enter__() if zygote or Pysc.zygote is not None else None
+
+    def enter(self) -> list[str]:
+        """What to put before a command line to run it there."""
+        return ["nsenter", "-t", str(self.pid), "-m", "-n"]
+
+    def leave(self) -> None:
+        if self.zygote is not None:
+            declined = [line for line in self.zygote.log().splitlines() if not any(reason in line for reason in _DECLINED)]
+            self.zygote.__exit__(None, None, None)
+            assert not declined, declined
         self._holder.crash()
-
-
-def hold(directory: Path) -> Daemon:
-    """A process whose mount and network namespaces are for an engine, and outlive a crash of it."""
-    argv = ["unshare", "--mount", "--net", "sh", "-c", _PREPARE, "sh", "sh", "-c", "echo ready >&2; exec sleep infinity"]
-    return Daemon(argv, "ready", directory)
-
-
-def enter(holder: Daemon) -> list[str]:
-    """What to put before a command line to run it there."""
-    return ["nsenter", "-t", str(holder.pid), "-m", "-n"]
 
 
 def run(argv: list[str], *, check: bool = False, input: str = "") -> Done:

@@ -8,7 +8,7 @@ import sysconfig
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import pytest
 from containers import NEST, ZYGOTE, descendants, requires
@@ -27,9 +27,10 @@ NEEDS = (
 
 
 class Zygote:
-    """There is one for an installation at a time."""
+    """There is one for an installation at a time, in each mount namespace that has a /run of its own."""
 
     command = COMMAND
+    running: ClassVar[list[Zygote]] = []
 
     def __init__(self, *prefix: object) -> None:
         """`prefix`: what its command line begins with."""
@@ -49,6 +50,7 @@ class Zygote:
             said += self.log()
         assert said.startswith("listening at "), said
         self.socket = Path(said.split()[-1])
+        self.running.append(self)
         return self
 
     def log(self) -> str:
@@ -77,8 +79,13 @@ class Zygote:
     def wait(self) -> int:
         """Until it has ended, and those with it that waited for a client: its exit code, negative after a signal."""
         code = self._process.wait(60)
+        if self in self.running:
+            self.running.remove(self)
+        others = {zygote.pid for zygote in self.running}
         deadline = time.monotonic() + 5
-        while any(shown.endswith(f" {ZYGOTE}") and shown[0] != "Z" for shown in descendants().values()) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if not any(shown.endswith(f" {ZYGOTE}") and shown[0] != "Z" and pid not in others for pid, shown in descendants().items()):
+                break
             time.sleep(0.001)
         return code
 

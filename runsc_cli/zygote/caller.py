@@ -25,12 +25,21 @@ _SAME = (
 _SAME_FILES = ("attr/current", "personality")
 _WRITTEN = ("oom_score_adj", "coredump_filter", "timerslack_ns")
 _LOADER = (b"LD_", b"GLIBC_TUNABLES", b"MALLOC_")
+_LIBRARY_PATH = b"LD_LIBRARY_PATH"
+"""All that containerd starts has it. It says where libraries are found, and ours are loaded: no reason to decline."""
 _UTF8 = ("utf-8", "utf8")
 _STDIO = range(3)
 _PRIO_PROCESS, _IOPRIO_WHO_PROCESS = 0, 1
 _UNIFIED = ""
 _PYTHON_SETS = (signals.SIGINT, signals.SIGTERM, signals.SIGCHLD)
 """Those that a worker finds in another state than a command, since the zygote has handlers of its own."""
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Settings = dict[str, Any]
 
 
 class Declined(Exception):
@@ -55,6 +64,37 @@ def facts(pid: int | str, status: dict[str, str]) -> dict[str, object]:
     return found
 
 
+def settings(pid: int) -> Settings:
+    """Limits and scheduling of a process, 0 for this one: what can be taken over. Raises OSError."""
+    found: Settings = {name: resource.prlimit(pid, number) for name, number in LIMITS.items()}
+    for name in _WRITTEN:
+        found[name] = _read(pid or "self", name)
+    found["nice"] = os.getpriority(_PRIO_PROCESS, pid)
+    found["affinity"] = os.sched_getaffinity(pid)
+    found["ioprio"] = lib.syscall6(NUMBERS["ioprio_get"], _IOPRIO_WHO_PROCESS, pid, 0, 0, 0, 0)
+    return found
+
+
+def change_settings(before: Settings, after: Settings) -> None:
+    """Of this process. Raises OSError, and ValueError for a limit that it may not raise."""
+    for name, value in after.items():
+        if value == before[name]:
+            continue
+        if name in LIMITS:
+            resource.setrlimit(LIMITS[name], value)
+        elif name in _WRITTEN:
+            with open(f"/proc/self/{name}", "wb", 0) as file:
+                file.write(value)
+        elif name == "nice":
+            os.setpriority(_PRIO_PROCESS, 0, value)
+        elif name == "affinity":
+            os.sched_setaffinity(0, value)
+        else:
+            error = lib.syscall6(NUMBERS["ioprio_set"], _IOPRIO_WHO_PROCESS, 0, value, 0, 0, 0)
+            if error < 0:
+                raise OSError(-error, os.strerror(-error))
+
+
 class Caller:
     """The process `pid`, which waits for our answer and so does not change."""
 
@@ -62,8 +102,7 @@ class Caller:
         self.pid = pid
         self._status = fields(pid)
         self.argv = _strings(pid, "cmdline")
-        self.differs = False
-        """Whether the zygote is otherwise in limits, scheduling or signals."""
+        self.settings = settings(pid)
         self.environ = [entry for each in _strings(pid, "environ") if (entry := each.partition(b"="))[1]]
 
     def check(self, command: str) -> None:
@@ -73,9 +112,11 @@ class Caller:
             raise Declined("it is not the client, or no longer")
 
     def compare(self, ours: dict[str, object]) -> None:
-        """Raises Declined, OSError where it is not what we are, who have the facts `ours`."""
+        """Raises Declined, OSError where it is not what we are, who have the facts `ours`, or has what we cannot have."""
         if self._status["Seccomp"] != "0":
             raise Declined("it has a seccomp filter")
+        if self.settings["RLIMIT_CPU"][0] != resource.RLIM_INFINITY:
+            raise Declined("its processor time is limited, and we have used some for others")
         theirs = facts(self.pid, self._status)
         for name, value in ours.items():
             if theirs.get(name) != value:
@@ -88,7 +129,7 @@ class Caller:
         if locale not in (b"C", b"POSIX") and not os.fsdecode(locale).lower().endswith(_UTF8):
             raise Declined(f"the character set of {os.fsdecode(locale)}")
         for name in environ:
-            if name == b"LISTEN_PID" or name.startswith(_LOADER):
+            if name == b"LISTEN_PID" or (name.startswith(_LOADER) and name != _LIBRARY_PATH):
                 raise Declined(f"{os.fsdecode(name)} is set")
 
     def numbers(self, own: set[int]) -> list[int]:
@@ -98,14 +139,14 @@ class Caller:
             raise Declined("stdio is closed")
         return numbers
 
-    def take(self, numbers: list[int], above: int) -> None:
-        """Become like it. `numbers` of its descriptors, all below `above`, where nothing of ours remains. Raises Declined, OSError."""
+    def take(self, numbers: list[int], above: int, ours: Settings) -> None:
+        """Become like it. Its `numbers` are below `above`, where nothing of ours remains. Raises Declined, OSError, ValueError."""
         self._take_descriptors(numbers, above)
         directory = os.open(f"/proc/{self.pid}/cwd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.fchdir(directory)
         os.close(directory)
         os.umask(int(self._status["Umask"], 8))
-        self.take_settings()
+        change_settings(ours, self.settings)
         self._take_signals()
         environ = {name: value for name, _, value in reversed(self.environ)}  # getenv(3): the first counts
         for name in [name for name in os.environb if name not in environ]:
@@ -113,15 +154,6 @@ class Caller:
         for name, value in environ.items():
             if os.environb.get(name) != value:
                 os.environb[name] = value
-
-    def take_settings(self) -> None:
-        """Its limits and how it is scheduled. Raises OSError."""
-        for limit in LIMITS.values():
-            theirs = resource.prlimit(self.pid, limit)
-            if theirs != resource.getrlimit(limit):
-                resource.setrlimit(limit, theirs)
-                self.differs = True
-        self._take_scheduling()
 
     def _take_descriptors(self, numbers: list[int], above: int) -> None:
         copies = {}
@@ -138,40 +170,17 @@ class Caller:
             os.dup2(fd, number)
             os.close(fd)
 
-    def _take_scheduling(self) -> None:
-        for name in _WRITTEN:
-            theirs = _read(self.pid, name)
-            if theirs != _read("self", name):
-                with open(f"/proc/self/{name}", "wb") as file:
-                    file.write(theirs)
-                self.differs = True
-        nice = os.getpriority(_PRIO_PROCESS, self.pid)
-        if nice != os.getpriority(_PRIO_PROCESS, 0):
-            os.setpriority(_PRIO_PROCESS, 0, nice)
-            self.differs = True
-        affinity = os.sched_getaffinity(self.pid)
-        if affinity != os.sched_getaffinity(0):
-            os.sched_setaffinity(0, affinity)
-            self.differs = True
-        priority = lib.syscall6(NUMBERS["ioprio_get"], _IOPRIO_WHO_PROCESS, self.pid, 0, 0, 0, 0)
-        if priority != lib.syscall6(NUMBERS["ioprio_get"], _IOPRIO_WHO_PROCESS, 0, 0, 0, 0, 0):
-            error = lib.syscall6(NUMBERS["ioprio_set"], _IOPRIO_WHO_PROCESS, 0, priority, 0, 0, 0)
-            if error < 0:
-                raise OSError(-error, os.strerror(-error))
-            self.differs = True
-
     def _take_signals(self) -> None:
         """As an interpreter finds them and changes them when it starts. The zygote ignores none that may be otherwise."""
         ignored, blocked = self.signal_sets()
-        self.differs = self.differs or bool(blocked or ignored - {signals.SIGPIPE, signals.SIGXFSZ})
-        for number in {*_PYTHON_SETS, *ignored} - {signals.SIGPIPE, signals.SIGXFSZ}:
+        for number in {*_PYTHON_SETS, *ignored}:
             usual = _signal.default_int_handler if number == signals.SIGINT else signals.SIG_DFL
             signals.handle(number, signals.SIG_IGN if number in ignored else usual)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
 
     def signal_sets(self) -> tuple[set[int], set[int]]:
-        """Those that it ignores, and those that it blocks."""
-        return _signals(self._status["SigIgn"]), _signals(self._status["SigBlk"])
+        """Those that it ignores, but for what an interpreter ignores anyway, and those that it blocks."""
+        return _signals(self._status["SigIgn"]) - {signals.SIGPIPE, signals.SIGXFSZ}, _signals(self._status["SigBlk"])
 
     def cgroups(self) -> tuple[str, list[str]]:
         """The directories of its cgroups where they are not ours: of version 2, empty if it is, and of version 1. Raises HostError."""

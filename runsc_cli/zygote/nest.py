@@ -16,13 +16,15 @@ from struct import Struct
 from runsc_cli.cgroups.beside import enter, fork_into_open, fork_sibling
 from runsc_cli.daemon import close_all_but, daemon, name_process
 from runsc_cli.errors import HostError
-from runsc_cli.zygote.caller import Caller
+from runsc_cli.zygote.caller import change_settings, settings
 from sentry.platform import signals, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
+
+    from runsc_cli.zygote.caller import Settings
 
 _ASKED, _ANSWER = Struct("<ii"), Struct("<i")
 """How many descriptors there are, and whether the last one is a cgroup; the first one holds the request. A pid or a negative errno."""
@@ -37,7 +39,7 @@ class Nest:
 
     def __init__(self) -> None:
         """Fork it, from a process that has done nothing yet, and has no children by it. Raises OSError."""
-        self._like: tuple[int, list[str]] | None = None
+        self._like: tuple[Settings, set[int], set[int], list[str]] | None = None
         self._unified = ""
         self.sock, theirs = wire.pair()
         if fork_sibling() == 0:
@@ -49,12 +51,12 @@ class Nest:
                 os._exit(1)
         theirs.close()
 
-    def be_like(self, pid: int, unified: str, others: list[str]) -> None:
-        """Who is started from now on has the limits, scheduling and signals of the process `pid`, and its cgroups where they are not ours.
+    def be_like(self, theirs: Settings, ignored: set[int], blocked: set[int], unified: str, others: list[str]) -> None:
+        """Who is started for this command has these settings, signals that it ignores and blocks, and cgroups where they are not ours.
 
         Those are directories: of version 2, empty if it is ours, and of version 1.
         """
-        self._like = pid, others
+        self._like = theirs, ignored, blocked, others
         self._unified = unified
 
     def start(self, name: str, keep: list[int], directory: str, work: Callable[..., None], *args: Any) -> int:
@@ -86,6 +88,7 @@ class Nest:
 
     def over(self) -> None:
         """The command has ended: whoever was started for it is reaped as soon as it ends, too. Raises Closed."""
+        self._like, self._unified = None, ""
         wire.send_fds(self.sock, _OVER)
 
 
@@ -150,11 +153,9 @@ def _place(fds: list[int], numbers: list[int]) -> None:
         os.close(copy)
 
 
-def _be_like(pid: int, cgroups: list[str]) -> None:
+def _be_like(theirs: Settings, ignored: set[int], blocked: set[int], cgroups: list[str]) -> None:
     enter(cgroups)
-    worker = Caller(pid)
-    worker.take_settings()
-    ignored, blocked = worker.signal_sets()
+    change_settings(settings(0), theirs)
     for number in ignored:
         signals.handle(number, signals.SIG_IGN)
     pthread_sigmask(SIG_SETMASK, blocked)

@@ -19,7 +19,7 @@ from gofer import own_calls
 from runsc_cli.daemon import close_all_but, name_process
 from runsc_cli.errors import PyscError
 from runsc_cli.spec import default_spec, parse
-from runsc_cli.zygote.caller import facts, fields, identity
+from runsc_cli.zygote.caller import facts, fields, identity, settings
 from runsc_cli.zygote.nest import Nest
 from runsc_cli.zygote.worker import Worker, own_signals, raised
 from sentry import boot
@@ -82,8 +82,8 @@ def load() -> None:
 class Zygote:
     """The process that listens, and in each worker what that has of it.
 
-    `command`: the client's file, by which they know each other. `facts`: of caller.facts(). `log`: where refusals go, or -1. A worker has
-    `ready`, by which it says when a client has come, and a byte comes back when nothing was changed; and `nest`.
+    `command`: the client's file, by which they know each other. `facts`, `settings`: by caller.py. `log`: where refusals go, or -1. A worker
+    has `ready`, by which it says when a client has come, and a byte comes back when nothing was changed; and `nest`.
     """
 
     nest: Nest
@@ -95,6 +95,7 @@ class Zygote:
         self.command = os.path.basename(where)
         self._client = os.path.abspath(client)
         self.facts = facts("self", fields("self"))
+        self.settings = settings(0)
         self.log = os.dup(2) if debug else -1
         self._where = where
         self._modules = _modules()

@@ -15,7 +15,7 @@ from runsc_cli import children
 from runsc_cli.cgroups.beside import enter, fork_into
 from runsc_cli.daemon import close_all_but
 from runsc_cli.process import exited
-from runsc_cli.zygote.caller import Caller, Declined, facts, fields
+from runsc_cli.zygote.caller import Caller, Declined, change_settings, facts, fields, settings
 from sentry.abi import PR_GET_MDWE, PR_GET_MEMORY_MERGE, PR_GET_SECUREBITS
 from sentry.platform import signals, wire
 from sentry.platform._native import ffi, lib
@@ -43,7 +43,7 @@ class Worker:
         self._client = client
         self._zygote = zygote
         self._kept = True
-        """Whether another client may be served: not after one who was otherwise than the zygote is."""
+        """Whether another client may be served: not after one in another cgroup, where we were born again."""
         self._shown: list[bytes] = []
 
     def serve(self) -> bool:
@@ -93,6 +93,10 @@ class Worker:
         signals.wakeup(-1)
         own_signals()
         try:
+            change_settings(settings(0), self._zygote.settings)
+        except (OSError, ValueError):
+            return False  # that was for ever
+        try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
             return False  # it has left somebody behind
@@ -135,11 +139,12 @@ class Worker:
         self._conn = wire.Socket(fileno=raised(self._conn.detach(), above))
         self._zygote.raise_descriptors(above)
         process = raised(process, above)
-        caller.take(numbers, above)
+        caller.take(numbers, above, self._zygote.settings)
         children.nest = self._zygote.nest
-        if any(cgroups) or caller.differs:
-            self._kept = False
-            children.nest.be_like(os.getpid(), *cgroups)
+        ignored, blocked = caller.signal_sets()
+        if any(cgroups) or ignored or blocked or caller.settings != self._zygote.settings:
+            children.nest.be_like(caller.settings, ignored, blocked, *cgroups)
+        self._kept = not any(cgroups)
         sys.stdin, sys.stdout, sys.stderr = (_stream(fd) for fd in range(3))
         self._shown = _show([name, *caller.argv[1:]])
         ours, leash = os.pidfd_open(os.getpid()), _leash()

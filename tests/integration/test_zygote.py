@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import NEST, Bundles, Pysc, descendants
+from containers import NEST, Bundles, Pysc, descendants, requires
+from engines import CTR_PROGRAMS, IMAGE, Containerd, settle
 from zygote import COMMAND, NEEDS, Zygote
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ class Callers:
         "it has a seccomp filter": [sys.executable, "-c", AFTER.format("prctl(22, 2, filter, 0, 0)")],
         "LD_BIND_NOW is set": ["env", "LD_BIND_NOW=1"],
         "its Groups is '5'": ["setpriv", "--groups", "5"],
+        "its processor time is limited": ["prlimit", "--cpu=1000", "--"],
         "LISTEN_PID is set": ["env", "LISTEN_PID=1"],
         "the character set of de_DE.ISO-8859-1": ["env", "LC_ALL=de_DE.ISO-8859-1"],
         "its personality is": ["setarch", "-R"],
@@ -426,7 +428,7 @@ def named(pid: int) -> str:
 
 
 def test_a_worker_is_kept_if_it_is_what_it_was(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
-    nests = set()
+    nests: set[int] = set()
     for _ in range(5):
         found = detached(zygote, pysc, bundle)
         assert [named(pid) for pid in found] == [NEST, NEST]
@@ -434,11 +436,39 @@ def test_a_worker_is_kept_if_it_is_what_it_was(zygote: Zygote, pysc: Pysc, bundl
         assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
         zygote.rest()
     assert len(nests) <= 2
-    found = detached(zygote, pysc, bundle, "nice", "-n", "5")
-    wait_until(lambda: NEST not in [named(parent(pid)) for pid in ours(pysc)], "its worker stays")
-    assert [os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0) for pid in ours(pysc)] == [5, 5]
-    assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
     assert not zygote.log()
+
+
+def test_a_worker_gives_back_what_it_has_taken_over(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    """After a client who was otherwise than the zygote comes one who was not."""
+    nests: set[int] = set()
+    usual: list[dict[str, str]] = []
+    for given in ([], *(Callers.TAKEN[name] for name in ("niceness", "oom", "processor", "io", "ignored", "timers", "cores"))):
+        for words in (given, []):
+            zygote.rest()
+            nests.update(detached(zygote, pysc, bundle, *words))
+            seen = [{**inherited(pid), "cwd": ""} for pid in ours(pysc)]  # which has the gofer's own pid in its name
+            usual = usual or seen
+            assert (seen == usual) == (not words), given
+            assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+    assert len(nests) <= 4  # two who wait, and each may have done its hundred
+    assert not zygote.log()
+
+
+@requires(*CTR_PROGRAMS)
+def test_what_containerd_starts(zygote: Zygote, busybox_rootfs: Path, tmp_path: Path) -> None:
+    """It sets LD_LIBRARY_PATH, and its shim the OOM score."""
+    del zygote  # the other one is in the engine's namespaces
+    containerd = Containerd(tmp_path, busybox_rootfs, zygote=True)
+    try:
+        containerd.ctr("run", "--detach", "--null-io", IMAGE, "first", "sleep", "1000", check=True)
+        parents = [named(parent(pid)) for pid, shown in descendants().items() if shown.endswith((" pysc-sentry", " pysc-gofer"))]
+        assert parents == [NEST, NEST]
+        containerd.ctr("task", "delete", "--force", "first", check=True)
+        containerd.ctr("containers", "rm", "first", check=True)
+    finally:
+        containerd.stop()
+        settle()
 
 
 def test_sentries_know_nothing_of_what_their_worker_did_before(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
