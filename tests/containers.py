@@ -235,7 +235,7 @@ def descendants() -> dict[int, str]:
         parent = todo.pop()
         for child in parents.get(parent, []):
             name = shown[child].partition(" ")[2]
-            if name != NEST and not (name == ZYGOTE and shown.get(parent, "").endswith(f" {ZYGOTE}")):
+            if not (name in (ZYGOTE, NEST) and shown.get(parent, "").endswith(f" {ZYGOTE}")):
                 found[child] = shown[child]
             todo.append(child)
     return found

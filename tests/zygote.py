@@ -84,7 +84,8 @@ class Zygote:
         others = {zygote.pid for zygote in self.running}
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            if not any(shown.endswith(f" {ZYGOTE}") and shown[0] != "Z" and pid not in others for pid, shown in descendants().items()):
+            running = [pid for pid, shown in descendants().items() if shown.partition(" ")[2] in (ZYGOTE, NEST) and shown[0] != "Z"]
+            if others.issuperset(running):
                 break
             time.sleep(0.001)
         return code
