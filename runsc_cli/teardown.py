@@ -7,7 +7,7 @@ repeated until nothing is left; the state goes last.
 from __future__ import annotations
 
 import os
-from errno import EBUSY, ENOTEMPTY
+from errno import EACCES, EBUSY, ENOTEMPTY, EPERM
 
 from runsc_cli.cgroups.leaf import remove
 from runsc_cli.errors import HostError, PyscError, StateDamaged, StillAlive
@@ -92,11 +92,11 @@ def _remove_ours(path: str, warn: Callable[[str], None]) -> None:
 
 
 def remove_if_empty(path: str) -> None:
-    """Remove a cgroup that a killed `create` may have made, or may have found there: in use it is somebody else's."""
+    """Remove a cgroup that a killed `create` may have made, or may have found there: in use, or not ours to remove, it is somebody else's."""
     try:
         os.rmdir(path)
     except FileNotFoundError:
         return
     except OSError as error:
-        if error.errno not in (EBUSY, ENOTEMPTY):
+        if error.errno not in (EBUSY, ENOTEMPTY, EACCES, EPERM):
             raise HostError("rmdir", path, error) from None

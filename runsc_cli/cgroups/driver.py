@@ -113,6 +113,8 @@ class Cgroup:
         except OSError as e:
             if e.errno != EEXIST:
                 raise
+            if not os.access(path, os.W_OK, effective_ids=True):
+                raise PermissionError(EACCES, os.strerror(EACCES), path) from None  # somebody else's: as if we might not make it
             return []
         self._made.append(path)
         os.chmod(path, 0o755)  # whatever the caller's umask: the container is to see it

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import howto
@@ -16,9 +17,10 @@ from containers import Done, make_busybox_root, merge, requires
 from engines import settle
 from user import GID, SUBORDINATE, UID, User
 
+from runsc_cli.cgroups.hierarchy import find
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from typing import Any
 
 ULIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:2048", "nproc=4096:8192"]\n'
@@ -71,6 +73,24 @@ def test_do(user: User) -> None:
     assert (lines[0], lines[1].split()) == ("0", ["0", "0", "1"]), done
     assert lines[-2:] == ["0", "text"]
     assert not (user.home / "new").exists()  # the overlay is thrown away
+
+
+@pytest.mark.parametrize("taken", ["pysc-taken", "taken"])
+def test_a_cgroup_that_somebody_else_has_made(user: User, taken: str) -> None:
+    """It is as if the user might make none there."""
+    hierarchies = find()
+    places = [Path(os.path.dirname(hierarchies.leaf(each, "", "x"))) / taken for each in hierarchies.mounts]
+    for place in set(places):
+        place.mkdir()
+    try:
+        assert user("pysc", "run", "-b", bundle(user, "echo", "done"), "taken").out == "done\n"
+        limited = user("pysc", "run", "-b", bundle(user, "true", linux={"resources": {"pids": {"limit": 100}}}), "taken")
+        assert "linux.resources.pids" in limited.err
+        assert "no permission to make a" in limited.err
+        assert not user("pysc", "list", "-q").out
+    finally:
+        for place in set(places):
+            place.rmdir()
 
 
 @pytest.mark.parametrize("name", ["/dev/stdin", "/proc/self/fd/0", "/proc/thread-self/fd/0"])
