@@ -11,6 +11,7 @@ from _pickle import dumps, loads
 from _signal import SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, pthread_sigmask  # type: ignore[import-not-found]
 from errno import EAGAIN
 from fcntl import F_DUPFD_CLOEXEC, fcntl
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from struct import Struct
 
 from runsc_cli.cgroups.beside import enter, fork_into_open, fork_sibling
@@ -143,7 +144,9 @@ def _be_born(request: int, *fds: int) -> NoReturn:
 
 
 def _place(fds: list[int], numbers: list[int]) -> None:
-    """Give `fds`, all that is open but stdio, these numbers."""
+    """Give `fds`, all that is open but stdio, these numbers, which a client with other limits may have."""
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (hard, hard))
     above = max((*fds, *numbers, 2)) + 1
     copies = [fcntl(fd, F_DUPFD_CLOEXEC, above) for fd in fds]
     for fd in fds:
@@ -151,6 +154,7 @@ def _place(fds: list[int], numbers: list[int]) -> None:
     for copy, number in zip(copies, numbers, strict=True):
         os.dup2(copy, number, inheritable=False)
         os.close(copy)
+    setrlimit(RLIMIT_NOFILE, (soft, hard))
 
 
 def _be_like(theirs: Settings, ignored: set[int], blocked: set[int], cgroups: list[str]) -> None:

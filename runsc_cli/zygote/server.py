@@ -14,6 +14,7 @@ from errno import ECONNREFUSED, ENOENT
 from fcntl import LOCK_EX, flock
 from select import POLLIN, poll
 from struct import unpack
+from time import sleep
 
 from gofer import own_calls
 from runsc_cli.daemon import close_all_but, name_process
@@ -40,6 +41,10 @@ _COMMANDS = 100
 _COME, _FREE, _YES = b"c", b"f", b"y"
 _NAME, _WORKER = "pysc-zygote", "pysc"
 """By prctl(2); a worker has the first one while it has no client."""
+_OTHER_DESCRIPTORS = 24
+"""That the zygote may need beside one for each worker."""
+_PAUSE = 0.1
+"""Seconds, after what may fail again at once."""
 _GLANCE = 5.0
 """Seconds between two looks at whether pysc is what it was, where nobody asks: after an upgrade nobody does."""
 _PACKAGES = ("sentry", "gofer", "runsc_cli")
@@ -102,6 +107,7 @@ class Zygote:
         self._listener = _listen(where)
         self._workers: dict[wire.Socket, bool] = {}
         """The other end of `ready` of each, and whether it has a client."""
+        self._most = self.settings["RLIMIT_NOFILE"][0] - _OTHER_DESCRIPTORS
 
     def serve(self) -> None:
         """Until SIGTERM or SIGINT. Raises PyscError when a module has been changed."""
@@ -123,20 +129,35 @@ class Zygote:
         if not heard:
             self._look()
         for sock in heard:
-            if sock is self._listener:  # the client may have better luck without us
-                self._accept().close()
+            if sock is self._listener:
+                self._send_away()
             else:
                 self._hear(sock)
 
+    def _send_away(self) -> None:
+        """A client, which may have better luck without us."""
+        try:
+            self._accept().close()
+        except BlockingIOError:
+            return  # a worker has become free, and was faster
+        except OSError as error:
+            self._complain("accept", error)
+
+    def _complain(self, what: str, error: OSError) -> None:
+        print(f"{what}: {error.strerror}", file=sys.stderr, flush=True)
+        sleep(_PAUSE)
+
     def _fork(self) -> bool:
-        """A worker, unless there are too many processes."""
+        """A worker, unless there are too many of them, or of processes."""
+        if len(self._workers) >= self._most:
+            return False
         ours, theirs = wire.pair()
         try:
             pid = os.fork()
         except OSError as error:
-            print(f"fork: {error.strerror}", file=sys.stderr, flush=True)
             ours.close()
             theirs.close()
+            self._complain("fork", error)
             return False
         if pid == 0:
             ours.close()

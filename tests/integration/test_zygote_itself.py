@@ -81,6 +81,24 @@ def test_a_killed_one_is_replaced(zygote: Zygote) -> None:
         assert works()
 
 
+def test_more_clients_than_it_may_have_descriptors(pysc: Pysc, bundle: Bundles) -> None:
+    """Who comes when it can have no more workers is sent away."""
+    if Pysc.zygote is not None:
+        pytest.skip("--zygote: there is one for all tests already")
+    with Zygote("prlimit", "--nofile=32:", "--") as zygote:
+        line = [str(COMMAND), "--root", str(pysc.root)]
+        detached = [*line, "run", "--detach", "-b", bundle(["sleep", "1000"]), pysc.id]
+        assert run(*detached, capture_output=False, stdout=subprocess.DEVNULL).returncode == 0
+        waiting = [subprocess.Popen([*line, "wait", pysc.id], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for _ in range(20)]
+        assert works()
+        assert 0 < len(zygote.workers()) < 20
+        assert run(*line, "kill", pysc.id, "KILL").returncode == 0
+        assert {each.wait(LONGER) for each in waiting} == {0}
+        assert run(*line, "delete", pysc.id).returncode == 0
+        assert works()
+        assert "Traceback" not in zygote.log()
+
+
 def test_doctor_says_whether_there_is_one(zygote: Zygote) -> None:
     assert "yes  zygote" in run(COMMAND, "doctor").stdout
     os.kill(zygote.pid, signal.SIGTERM)
