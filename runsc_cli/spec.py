@@ -63,10 +63,10 @@ def decode(raw: bytes, kind: type[O], at: str = "") -> O:
     except Mismatch as error:
         raise SpecError(".".join(filter(None, (at, error.path))), error.why) from None
     except RecursionError:
-        raise SpecError(at, "nested too deep to be a config") from None
+        raise SpecError(at or "config.json", "nested too deep to be a config") from None
     except ValueError as error:
         text = str(error)
-        raise SpecError(at, f"no JSON: {text[:1].lower()}{text[1:]}") from None
+        raise SpecError(at or "config.json", f"no JSON: {text[:1].lower()}{text[1:]}") from None
 
 
 def _refuse_characters(value: Any, at: str) -> None:
