@@ -141,11 +141,8 @@ class Zygote:
         except BlockingIOError:
             return  # a worker has become free, and was faster
         except OSError as error:
-            self._complain("accept", error)
-
-    def _complain(self, what: str, error: OSError) -> None:
-        print(f"{what}: {error.strerror}", file=sys.stderr, flush=True)
-        sleep(_PAUSE)
+            print(f"accept: {error.strerror}", file=sys.stderr, flush=True)
+            sleep(_PAUSE)
 
     def _fork(self) -> bool:
         """A worker, unless there are too many of them, or of processes."""
@@ -155,9 +152,9 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
+            print(f"fork: {error.strerror}", file=sys.stderr, flush=True)
             ours.close()
             theirs.close()
-            self._complain("fork", error)
             return False
         if pid == 0:
             ours.close()
