@@ -30,12 +30,13 @@ _PYTHON_IGNORES = (signals.SIGPIPE, signals.SIGXFSZ)
 
 
 class Client:
-    """The command's own process, at the other end of `sock`; one thread asks."""
+    """The command's own process `pid`, at the other end of `sock`; one thread asks."""
 
-    __slots__ = ("_asked", "_sock")
+    __slots__ = ("_asked", "_sock", "pid")
 
-    def __init__(self, sock: wire.Socket) -> None:
+    def __init__(self, sock: wire.Socket, pid: int) -> None:
         self._sock = sock
+        self.pid = pid
         self._asked = 0
 
     def ask(self, operation: int, a: int, b: int = 0, fds: Sequence[int] = ()) -> tuple[int, int]:
@@ -57,6 +58,11 @@ class Client:
 client: Client | None = None
 nest: Nest | None = None
 """Where processes of ours are forked that a workload may attack, if it is not from this one."""
+
+
+def command() -> int:
+    """The pid of the command, which ends with it: of this process, unless it is a worker, who may do others after it."""
+    return os.getpid() if client is None else client.pid
 
 
 def spawn(exe: int, sock: int, number: int, stdio: Sequence[int], *, ignoring: bool) -> int:

@@ -39,6 +39,8 @@ def read(argv: list[str]) -> Call | int:
         raise UsageError(error.format_message()) from None
     except click.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit:  # with which it answers EPIPE
+        raise BrokenPipeError from None
     return answer if isinstance(answer, Call) else int(answer or 0)
 
 

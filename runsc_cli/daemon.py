@@ -13,7 +13,7 @@ from sentry.syscalls.numbers import NUMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
 
 _UMASK = 0o022
@@ -34,10 +34,7 @@ def daemon(name: str, keep: list[int], work: Callable[[], None], fork: Callable[
         os.umask(_UMASK)
         _own_signals()
         name_process(name)
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for fd in range(3):
-            if fd not in keep:
-                os.dup2(null, fd)
+        drop_stdio(keep)
         close_all_but(0, 1, 2, *keep)
         work()
         code = 0
@@ -46,6 +43,16 @@ def daemon(name: str, keep: list[int], work: Callable[[], None], fork: Callable[
         os.write(2, f"{name}: {error!r}{where(error)}\n".encode(errors="replace"))
     finally:
         os._exit(code)
+
+
+def drop_stdio(keep: Container[int] = ()) -> None:
+    """Have nothing to read and nobody to write to in the place of stdio, but for the descriptors `keep`."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for fd in range(3):
+        if fd not in keep:
+            os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
 
 
 def name_process(name: str) -> None:

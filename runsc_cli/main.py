@@ -31,10 +31,19 @@ def entry() -> NoReturn:
     Nor is cyclic garbage collected: a command ends before it has made any worth 2 ms, and a sentry forked from it makes none.
     """
     gc.disable()
+    _forget_own_locale()
     code = main()
     if sys.stderr is not None:
         sys.stderr.flush()
     os._exit(code)
+
+
+def _forget_own_locale() -> None:
+    """The variable that an interpreter sets for its children when the locale is C (PEP 538): nobody has given it to us for them."""
+    if "LC_CTYPE" in os.environ:
+        with open("/proc/self/environ", "rb") as file:
+            if b"\0LC_CTYPE=" not in b"\0" + file.read():
+                del os.environ["LC_CTYPE"]
 
 
 def main(argv: list[str] | None = None) -> int:

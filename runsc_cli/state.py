@@ -389,9 +389,11 @@ class Store:
             except ContainerNotFound:
                 continue  # a delete --force took the empty directory for a create that failed
             break
+        from runsc_cli import children
+
         now = time_ns()
         container.state.created = f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(now // 10**9))}.{now % 10**9:09}Z"
-        container.state.creator = Process.of(os.getpid())
+        container.state.creator = Process.of(children.command())
         if note is not None:
             note(container.state)
         try:

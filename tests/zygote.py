@@ -58,16 +58,23 @@ class Zygote:
         return self._log.read()
 
     def workers(self) -> list[int]:
-        """Those that have a client. /proc/PID/task/TID/children may leave out one that ends: proc_tid_children(5)."""
-        found = []
+        """Those that have a client."""
+        return [pid for pid, name in self._children().items() if name not in (ZYGOTE, NEST)]
+
+    def nests(self) -> list[int]:
+        return [pid for pid, name in self._children().items() if name == NEST]
+
+    def _children(self) -> dict[int, str]:
+        """Their names. /proc/PID/task/TID/children may leave out one that ends: proc_tid_children(5)."""
+        found = {}
         for entry in filter(str.isdigit, os.listdir("/proc")):
             try:
                 stat = Path(f"/proc/{entry}/stat").read_text(errors="replace")
             except (FileNotFoundError, ProcessLookupError):
                 continue
             name, _, rest = stat.partition(" (")[2].rpartition(") ")
-            if int(rest.split()[1]) == self.pid and name not in (ZYGOTE, NEST):
-                found.append(int(entry))
+            if int(rest.split()[1]) == self.pid:
+                found[int(entry)] = name
         return found
 
     def rest(self) -> None:

@@ -6,6 +6,7 @@ import os
 from fcntl import fcntl
 from select import POLLIN, poll
 
+from runsc_cli import children
 from runsc_cli.daemon import daemon
 from runsc_cli.errors import HostError, UsageError
 from runsc_cli.trace.spec import Wanted, check_limit
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from runsc_cli.options import Options
     from runsc_cli.stage.program import Stage
     from runsc_cli.state import State
+    from runsc_cli.trace.lines import Lines
 
 _F_SETPIPE_SZ = 1031
 _PIPE = 1 << 20
@@ -79,7 +81,6 @@ class Tracing:
         return message
 
     def _show(self, read: int, spec: Spec) -> None:
-        from runsc_cli.trace import reader
         from runsc_cli.trace.lines import Lines
 
         path = self._options["strace_log"].replace("%ID%", self._id)
@@ -94,11 +95,11 @@ class Tracing:
         lines = Lines(json=json, limit=self._options["strace_log_size"], bracket=not path, newline="\r\n" if raw else "\n")
         self._done, ended = os.pipe2(os.O_CLOEXEC)
 
-        def work() -> None:
-            _confine()
-            reader.show(read, out, lines)
-
-        daemon("pysc-strace", [read, out, ended], work)
+        name, keep = "pysc-strace", [read, out, ended]
+        if children.nest is not None:
+            children.nest.start(name, keep, "", _show_all, read, out, lines)
+        else:
+            daemon(name, keep, lambda: _show_all(read, out, lines))
         os.close(ended)
         os.close(read)
         if path:
@@ -114,14 +115,16 @@ class Tracing:
             self._done = -1
 
 
-def _confine() -> None:
+def _show_all(read: int, out: int, lines: Lines) -> None:
     """What is shown comes from the workload in the end: this process reads, writes, and can do nothing else."""
+    from runsc_cli.trace import reader
     from sentry.abi import PR_SET_NO_NEW_PRIVS
     from sentry.platform import own_filter
     from sentry.platform._native import lib
 
     lib.prctl_(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     own_filter.install({**own_filter.PROCESS, "read": None}, "pysc-strace", debug=False)
+    reader.show(read, out, lines)
 
 
 def background(options: Options) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from runsc_cli import do_view
+from runsc_cli import children, do_view
 from runsc_cli.container import create_from, let_go
 from runsc_cli.teardown import destroy
 
@@ -25,7 +25,7 @@ def run(options: Options, args: list[str], context: Context) -> int:
     tty = os.isatty(0) and os.isatty(1)
     view = do_view.View(options, args, tty, own_network=context.options["network"] != "host")
     with Signals() as signals:
-        creation = create_from(context, f"do-{os.getpid()}-{os.urandom(3).hex()}", view)
+        creation = create_from(context, f"do-{children.command()}-{os.urandom(3).hex()}", view)
         container = creation.container
         try:
             let_go(container)

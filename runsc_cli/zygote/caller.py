@@ -9,6 +9,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import os
 import resource
+import time
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from runsc_cli.rlimits import NUMBERS as LIMITS
@@ -149,11 +150,14 @@ class Caller:
         change_settings(ours, self.settings)
         self._take_signals()
         environ = {name: value for name, _, value in reversed(self.environ)}  # getenv(3): the first counts
+        zone = os.environb.get(b"TZ")
         for name in [name for name in os.environb if name not in environ]:
             del os.environb[name]
         for name, value in environ.items():
             if os.environb.get(name) != value:
                 os.environb[name] = value
+        if zone != environ.get(b"TZ"):
+            time.tzset()
 
     def _take_descriptors(self, numbers: list[int], above: int) -> None:
         copies = {}

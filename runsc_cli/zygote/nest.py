@@ -1,4 +1,4 @@
-"""Where sentries and gofers are born when a worker makes them: a process forked from the zygote that has touched nothing since.
+"""Where sentries, gofers and who shows a trace are born when a worker makes them: a process forked from the zygote that has touched nothing since.
 
 A worker serves one command after another, and has read the config of each. What is forked from it would have those in its memory, and
 would have to copy each page that either of the two writes. So it does not fork: it asks this process, whose memory is the zygote's.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from _pickle import dumps, loads
 from _signal import SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, pthread_sigmask  # type: ignore[import-not-found]
-from errno import EAGAIN
+from errno import EAGAIN, EPIPE
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from struct import Struct
 
 from runsc_cli.cgroups.beside import enter, fork_into_open, fork_sibling
-from runsc_cli.daemon import close_all_but, daemon, name_process
+from runsc_cli.daemon import close_all_but, daemon, drop_stdio, name_process
 from runsc_cli.errors import HostError
 from runsc_cli.zygote.caller import change_settings, settings
 from sentry.platform import signals, wire
@@ -36,16 +36,18 @@ _NAME = "pysc-nest"
 class Nest:
     """The worker's end."""
 
-    __slots__ = ("_like", "_unified", "sock")
+    __slots__ = ("_in_step", "_like", "_unified", "sock")
 
     def __init__(self) -> None:
         """Fork it, from a process that has done nothing yet, and has no children by it. Raises OSError."""
         self._like: tuple[Settings, set[int], set[int], list[str]] | None = None
         self._unified = ""
+        self._in_step = True
         self.sock, theirs = wire.pair()
         if fork_sibling() == 0:
             try:
                 name_process(_NAME)
+                drop_stdio()
                 close_all_but(0, 1, 2, theirs.fileno())
                 _serve(theirs)
             finally:
@@ -63,7 +65,8 @@ class Nest:
     def start(self, name: str, keep: list[int], directory: str, work: Callable[..., None], *args: Any) -> int:
         """As daemon(): `work` is called with `args`, in the cgroup `directory` of version 2 if that is not empty. Raises HostError.
 
-        `keep` has the numbers there that it has here. Until over() the pid that is returned is no other process's.
+        `keep` has the numbers there that it has here. Until over() the pid that is returned is no other process's. Where this is interrupted
+        (KeyboardInterrupt), an answer is still to come: then nothing more may be asked.
         """
         directory = directory or self._unified
         request, cgroup = os.memfd_create("request", os.MFD_CLOEXEC), -1
@@ -73,12 +76,19 @@ class Nest:
             if directory:
                 cgroup = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 fds.append(cgroup)
+            self._in_step = False
             wire.send_fds(self.sock, _ASKED.pack(len(fds), cgroup >= 0))
             for at in range(0, len(fds), wire.MAX_FDS):
                 wire.send_fds(self.sock, _DESCRIPTORS, fds[at : at + wire.MAX_FDS])
-            (pid,) = _ANSWER.unpack(self.sock.recv(_ANSWER.size))
+            answer = self.sock.recv(_ANSWER.size)
+            if not answer:
+                raise wire.Closed
+            (pid,) = _ANSWER.unpack(answer)
+            self._in_step = True
             if pid < 0:
                 raise OSError(-pid, os.strerror(-pid))
+        except wire.Closed:
+            raise HostError("ask", _NAME, BrokenPipeError(EPIPE, os.strerror(EPIPE))) from None
         except OSError as error:
             raise HostError("fork", directory or name, error) from None
         finally:
@@ -87,10 +97,15 @@ class Nest:
                     os.close(fd)
         return int(pid)
 
-    def over(self) -> None:
-        """The command has ended: whoever was started for it is reaped as soon as it ends, too. Raises Closed."""
+    def over(self) -> bool:
+        """The command has ended: whoever was started for it is reaped as soon as it ends, too. Whether the next command can have this nest."""
         self._like, self._unified = None, ""
-        wire.send_fds(self.sock, _OVER)
+        try:
+            if self._in_step:
+                wire.send_fds(self.sock, _OVER)
+        except wire.Closed:
+            return False
+        return self._in_step
 
 
 def _serve(sock: wire.Socket) -> NoReturn:

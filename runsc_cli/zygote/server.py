@@ -24,7 +24,7 @@ from runsc_cli.zygote.caller import facts, fields, identity, settings
 from runsc_cli.zygote.nest import Nest
 from runsc_cli.zygote.worker import Worker, own_signals, raised
 from sentry import boot
-from sentry.platform import filter_cache, own_filter, wire
+from sentry.platform import confine, filter_cache, own_filter, wire
 from sentry.platform.jsontext import dumps
 from sentry.syscalls.table import NETWORKS, PROFILES
 
@@ -96,15 +96,14 @@ class Zygote:
 
     def __init__(self, client: str, *, debug: bool) -> None:
         """Listen for those that execute the file `client`. `debug`: say on stderr whom we decline and why. Raises PyscError."""
-        where = path(client)
-        self.command = os.path.basename(where)
+        self._where = path(client)
+        self.command = os.path.basename(self._where)
         self._client = os.path.abspath(client)
         self.facts = facts("self", fields("self"))
         self.settings = settings(0)
         self.log = os.dup(2) if debug else -1
-        self._where = where
         self._modules = _modules()
-        self._listener = _listen(where)
+        self._listener = _listen(self._where)
         self._workers: dict[wire.Socket, bool] = {}
         """The other end of `ready` of each, and whether it has a client."""
         self._most = self.settings["RLIMIT_NOFILE"][0] - _OTHER_DESCRIPTORS
@@ -112,6 +111,7 @@ class Zygote:
     def serve(self) -> None:
         """Until SIGTERM or SIGINT. Raises PyscError when a module has been changed."""
         own_signals()
+        os.chdir("/")
         name_process(_NAME)
         try:
             print(f"listening at {self._where}", file=sys.stderr, flush=True)
@@ -171,14 +171,17 @@ class Zygote:
             if said == _COME:
                 self._workers[worker] = True
                 self._look()  # while the worker looks at its client
-                worker.send(_YES)
+                wire.send_fds(worker, _YES)
             elif said == _FREE and list(self._workers.values()).count(False) < _IDLE:
                 self._workers[worker] = False
-                worker.send(_YES)
+                wire.send_fds(worker, _YES, [self._listener.fileno()])
             else:
-                del self._workers[worker]
+                waited = not self._workers.pop(worker)
                 worker.close()
-        except (BrokenPipeError, ConnectionResetError):
+                if waited:  # the next one may do the same
+                    print("a worker has ended that waited for a client", file=sys.stderr, flush=True)
+                    sleep(_PAUSE)
+        except (wire.Closed, ConnectionResetError):
             return  # it has declined, and the end is still to be read
 
     def _look(self) -> None:
@@ -200,22 +203,33 @@ class Zygote:
             os.setsid()  # the zygote's terminal, and what it sends to a process group, is not for commands
             self._workers.clear()
             self.nest = Nest()
-            close_all_but(0, 1, 2, *self.descriptors())
+            close_all_but(0, 1, 2, self._listener.fileno(), *self.descriptors())
             gc.disable()
-            for _command in range(_COMMANDS):
-                if not self._serve_one():
+            commands = 0
+            while self._serve_one():
+                commands += 1
+                if commands == _COMMANDS or not self._may_stay():
                     break
-                self.ready.send(_FREE)
-                if not self.ready.recv(1):
-                    break
+        except Exception as error:
+            if self.log >= 0:
+                os.write(self.log, f"worker: {error!r}{confine.where(error)}\n".encode(errors="replace"))
         finally:
             os._exit(1)
 
+    def _may_stay(self) -> bool:
+        self.ready.send(_FREE)
+        try:
+            _yes, (listener,) = wire.recv_fds(self.ready)
+        except wire.Closed:
+            return False
+        self._listener = wire.Socket(fileno=listener)
+        return True
+
     def _serve_one(self) -> bool:
-        """Wait for a client and serve it. Whether there can be another one; so not when the zygote has ended, or has no use for us."""
+        """Wait for a client and serve it. Whether there can be another one; so not when the zygote or the nest has ended."""
         while True:
-            heard = _ready(_GLANCE, [self._listener, self.ready])
-            if self.ready in heard:
+            heard = _ready(_GLANCE, [self._listener, self.ready, self.nest.sock])
+            if self.ready in heard or self.nest.sock in heard:
                 return False
             if heard:
                 try:
@@ -223,6 +237,7 @@ class Zygote:
                     break
                 except BlockingIOError:
                     continue  # another one was faster
+        self._listener.close()  # should the zygote be killed, its clients are to find that nobody listens
         self.ready.send(_COME)
         name_process(_WORKER)
         client, _uid, _gid = unpack("iII", conn.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
@@ -232,13 +247,11 @@ class Zygote:
 
     def descriptors(self) -> list[int]:
         """What a worker has beside those of its caller."""
-        return [self._listener.fileno(), self.ready.fileno(), self.nest.sock.fileno(), *([self.log] if self.log >= 0 else [])]
+        return [self.ready.fileno(), self.nest.sock.fileno(), *([self.log] if self.log >= 0 else [])]
 
     def raise_descriptors(self, above: int) -> None:
         """Give them numbers from `above` on."""
-        self._listener, self.ready, self.nest.sock = (
-            wire.Socket(fileno=raised(sock.detach(), above)) for sock in (self._listener, self.ready, self.nest.sock)
-        )
+        self.ready, self.nest.sock = (wire.Socket(fileno=raised(sock.detach(), above)) for sock in (self.ready, self.nest.sock))
         self.log = raised(self.log, above) if self.log >= 0 else -1
 
 

@@ -13,7 +13,7 @@ from struct import Struct, pack
 
 from runsc_cli import children
 from runsc_cli.cgroups.beside import enter, fork_into
-from runsc_cli.daemon import close_all_but
+from runsc_cli.daemon import close_all_but, drop_stdio
 from runsc_cli.process import exited
 from runsc_cli.zygote.caller import Caller, Declined, change_settings, facts, fields, settings
 from sentry.abi import PR_GET_MDWE, PR_GET_MEMORY_MERGE, PR_GET_SECUREBITS
@@ -59,22 +59,21 @@ class Worker:
                 os.write(self._zygote.log, text.encode(errors="replace"))
             return False
         sys.argv = argv
-        children.client = children.Client(self._conn)
+        children.client = children.Client(self._conn, self._client)
         from runsc_cli.main import main
 
         code = main()
         sys.stderr.flush()
         self._let_go()
-        self._zygote.nest.over()
+        kept = self._zygote.nest.over() and self._kept
         children.client.leave(code)
-        return self._kept and self._as_before()
+        return kept and self._as_before()
 
     def _let_go(self) -> None:
         """Hold nothing of the caller's when the command has ended."""
+        signals.wakeup(-1)
         os.chdir("/")
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for fd in range(3):
-            os.dup2(null, fd, inheritable=False)
+        drop_stdio()
         sys.stdin = sys.stdout = sys.stderr = None  # what a failure has left in them goes to nobody
         gc.collect()  # what still has a descriptor closes it now, and not when its number is another's
         close_all_but(0, 1, 2, self._conn.fileno(), *self._zygote.descriptors())
@@ -90,7 +89,6 @@ class Worker:
             return False
         self._conn.close()
         _show(self._shown)
-        signals.wakeup(-1)
         own_signals()
         try:
             change_settings(settings(0), self._zygote.settings)

@@ -485,6 +485,83 @@ def test_sentries_know_nothing_of_what_their_worker_did_before(zygote: Zygote, p
     assert len(set(nests)) < len(nests) // 2  # there was one before
 
 
+def test_who_shows_a_trace_knows_nothing_of_what_its_worker_did_before(zygote: Zygote, pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    for _ in range(4):
+        detached(zygote, pysc, bundle, secret="the first of the secrets")
+        assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+        zygote.rest()
+    log = ["--strace=%file", "--strace-log", str(tmp_path / "strace")]
+    shown = argv(pysc, *log, "run", "-d", "-b", bundle(["sh", "-c", "cat /etc/passwd; sleep 1000"]), pysc.id)
+    assert run(shown, **QUIET).returncode == 0
+    (pid,) = [pid for pid, shown in descendants().items() if shown.endswith(" pysc-strace")]
+    assert named(parent(pid)) == NEST
+    memory = writable(pid)
+    assert b"of the secrets" not in memory
+    assert str(tmp_path).encode() not in memory  # nor of the config that it shows
+    assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+    assert "passwd" in (tmp_path / "strace").read_text()
+    assert not zygote.log()
+
+
+def test_an_interrupted_command_leaves_no_answer_to_the_next_one(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    """SIGINT while the nest is asked for a sentry, which is stopped so that it answers late."""
+    zygote.rest()
+    nests = zygote.nests()
+    for pid in nests:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with subprocess.Popen(argv(pysc, "create", "-b", bundle(["true"]), f"{pysc.id}-0"), stdin=subprocess.DEVNULL, **QUIET) as command:
+            wait_until(lambda: any(map(receives, zygote.workers())), "it does not ask")
+            command.send_signal(signal.SIGINT)
+            assert command.wait(LONGER) == 130
+    finally:
+        for pid in nests:
+            os.kill(pid, signal.SIGCONT)
+    for number in range(1, 7):
+        id = f"{pysc.id}-{number}"
+        assert run(argv(pysc, "run", "-d", "-b", bundle(["sleep", "1000"]), id), **QUIET).returncode == 0
+        made = json.loads((pysc.root / id / "state.json").read_text())
+        assert [named(made[who][0]) for who in ("sentry", "gofer")] == ["pysc-sentry", "pysc-gofer"]
+        assert run(argv(pysc, "delete", "--force", id)).returncode == 0
+    assert not zygote.log()
+
+
+def receives(pid: int) -> bool:
+    return Path(f"/proc/{pid}/syscall").read_text().startswith("45 ")
+
+
+def test_a_dead_nest(zygote: Zygote, pysc: Pysc) -> None:
+    zygote.rest()
+    for pid in zygote.nests():
+        os.kill(pid, signal.SIGKILL)
+    assert [run(argv(pysc, "list", "-q")).returncode for _ in range(3)] == [0, 0, 0]
+    zygote.log()  # which says so
+
+
+def test_the_creator_is_the_command(zygote: Zygote, pysc: Pysc, bundle: Bundles, tmp_path: Path) -> None:
+    """Not its worker, which may do others: when the command is no more, the container is not being created."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    made = bundle(["true"], hooks={"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"cat {fifo}"]}]})
+    with subprocess.Popen(argv(pysc, "create", "-b", made, pysc.id), stdin=subprocess.DEVNULL, **QUIET) as command:
+        with open(fifo, "w"):  # the hook runs
+            assert state(pysc)["creator"][0] == command.pid  # type: ignore[index]
+        assert command.wait(LONGER) == 0
+    assert run(argv(pysc, "delete", "--force", pysc.id)).returncode == 0
+    assert not zygote.log()
+
+
+def test_locale_and_time_zone(zygote: Zygote, pysc: Pysc) -> None:
+    """Neither what an interpreter puts into its own environment goes to a workload, nor is the zygote's zone that of a log."""
+    for command in (COMMAND, COLD):
+        done = run(["env", "-i", "PATH=/usr/bin:/bin", *argv(pysc, "do", "--quiet", "--", "env", command=command)])
+        assert "LC_" not in done.stdout, done
+        for zone, offset in (("JST-9", "+09:00"), ("UTC", "Z")):
+            done = run(["env", f"TZ={zone}", *argv(pysc, "state", "nobody", command=command)])
+            assert re.search(rf'^time="[-0-9T:]+{re.escape(offset)}"', done.stderr), done
+    assert not zygote.log()
+
+
 def writable(pid: int) -> bytes:
     """All memory of a process that it may have written to."""
     found = []
@@ -506,6 +583,7 @@ def test_what_could_not_be_written_goes_to_nobody_else(zygote: Zygote, pysc: Pys
     reader, writer = os.pipe()
     os.close(reader)
     assert run(argv(pysc, "features"), stdout=writer).returncode == 1
+    assert run(argv(pysc, "help"), stdout=writer).returncode == 1
     os.close(writer)
     for _ in range(4):
         zygote.rest()

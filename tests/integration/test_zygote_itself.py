@@ -81,6 +81,29 @@ def test_a_killed_one_is_replaced(zygote: Zygote) -> None:
         assert works()
 
 
+def test_one_that_is_killed_while_a_command_runs(zygote: Zygote, pysc: Pysc, bundle: Bundles) -> None:
+    """Nobody waits for its worker, which serves none any more."""
+    line = [COMMAND, "--root", pysc.root, "run", "-b", str(bundle(["sh", "-c", "echo up; read line"])), pysc.id]
+    with subprocess.Popen(list(map(str, line)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "up\n"
+        os.kill(zygote.pid, signal.SIGKILL)
+        assert zygote.wait() == -signal.SIGKILL
+        assert works_at_once()
+        with Zygote() as another:
+            assert works()
+            assert "has to do without" not in another.log()
+        assert command.communicate("go\n", timeout=LONGER) == ("", None)
+
+
+def test_it_is_nowhere(zygote: Zygote) -> None:
+    """No file system that it was started in stays busy."""
+    assert works()
+    children = Path(f"/proc/{zygote.pid}/task/{zygote.pid}/children").read_text().split()
+    assert len(children) >= 2  # a worker and its nest
+    assert {os.readlink(f"/proc/{pid}/cwd") for pid in (zygote.pid, *children)} == {"/"}
+
+
 def test_more_clients_than_it_may_have_descriptors(pysc: Pysc, bundle: Bundles) -> None:
     """Who comes when it can have no more workers is sent away."""
     if Pysc.zygote is not None:
@@ -139,14 +162,14 @@ def test_of_two_that_start_one_stays() -> None:
         assert other.wait(LONGER) == 1
         assert works()
         listening.send_signal(signal.SIGSTOP)  # were it another one that works() has asked, it would answer
-        assert not zygote_answers()
+        assert not works_at_once()
     finally:
         for each in both:
             each.kill()
             each.communicate()
 
 
-def zygote_answers() -> bool:
+def works_at_once() -> bool:
     began = time.monotonic()
     return works() and time.monotonic() - began < PATIENCE
 
