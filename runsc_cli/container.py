@@ -154,11 +154,12 @@ class Creation:
         state = self.container.state
         state.cgroups_planned = list(self.cgroup.paths.values())
         self.container.save()
-        try:
-            self.cgroup.create()
-            state.cgroups = list(self.cgroup.paths.values())
-        finally:
-            state.cgroups_planned = []
+        with signals.Uninterrupted():
+            try:
+                self.cgroup.create()
+                state.cgroups = list(self.cgroup.paths.values())
+            finally:
+                state.cgroups_planned = []
         self.container.save()
 
     def _start_scope(self, spec: Spec) -> str:

@@ -62,11 +62,12 @@ def name_process(name: str) -> None:
 
 
 def _own_signals() -> None:
-    """Forget the caller's handlers. The wake-up descriptor is closed here and its number may soon be another file's."""
+    """Forget the caller's handlers and mask. The wake-up descriptor is closed here and its number may soon be another file's."""
     signals.wakeup(-1)
     for number in signals.every() - {signals.SIGKILL, signals.SIGSTOP}:
         if callable(signals.handler(number)):
             signals.handle(number, signals.SIG_DFL)
+    signals.unblock_all()
 
 
 def close_all_but(*keep: int) -> None:

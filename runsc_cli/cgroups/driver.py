@@ -96,11 +96,11 @@ class Cgroup:
         if path in self._made:
             return  # two controllers on one mount
         made = self._mkdir(path)
+        if not made:
+            _check_found(path, self.member)
         if name == "cpuset":
             for directory in made or [path]:
                 _inherit(directory, self.mount_points[name])
-        if not made:
-            _check_empty(path, self.member)
         if name == "freezer" and get(f"{path}/freezer.state") != "THAWED":
             raise PyscError(f"container's cgroup unexpectedly frozen: thaw {path!r} first")
 
@@ -113,8 +113,6 @@ class Cgroup:
         except OSError as e:
             if e.errno != EEXIST:
                 raise
-            if not os.access(path, os.W_OK, effective_ids=True):
-                raise PermissionError(EACCES, os.strerror(EACCES), path) from None  # somebody else's: as if we might not make it
             return []
         self._made.append(path)
         os.chmod(path, 0o755)  # whatever the caller's umask: the container is to see it
@@ -133,7 +131,7 @@ class Cgroup:
             # It could hold threads, but nobody may ask which processes are in it.
             raise PyscError(f"{path!r} is below a threaded cgroup, which holds no containers: choose another linux.cgroupsPath")
         if not made:
-            _check_empty(path, self.member)
+            _check_found(path, self.member)
         if "frozen 1" in get(f"{path}/cgroup.events").splitlines():
             raise PyscError(f"container's cgroup unexpectedly frozen: thaw {path!r} first")
         present = get(f"{path}/cgroup.controllers").split()
@@ -293,8 +291,13 @@ def _inherit(directory: str, top: str) -> None:
         put(f"{directory}/{name}", value)
 
 
-def _check_empty(directory: str, member: int) -> None:
-    """A leaf that was there already: others' processes would come under our limits, and end with the container. `member` is ours."""
+def _check_found(directory: str, member: int) -> None:
+    """A leaf that was there already. Somebody else's is as one that we may not make. `member` is ours.
+
+    Others' processes would come under our limits, and end with the container.
+    """
+    if not os.access(directory, os.W_OK, effective_ids=True):
+        raise PermissionError(EACCES, os.strerror(EACCES), directory)
     inside = set(pids([directory])) - {member}
     if inside:
         raise PyscError(f"container's cgroup is not empty: {len(inside)} process(es) found in {directory!r}")

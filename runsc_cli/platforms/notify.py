@@ -80,9 +80,13 @@ class Notify(Platform):
         """The file server, with --directfs=false: sentry/files.py."""
         born = creation.placement.make(creation.container) if creation.placement is not None else None
         try:
-            self._sentry_pid, self._sentry_sock = self._fork_sentry("pysc-sentry")
+            with signals.Uninterrupted():
+                self._sentry_pid, self._sentry_sock = self._fork_sentry("pysc-sentry")
+                creation.container.state.sentry = Process.of(self._sentry_pid)
             if not creation.context.options["directfs"]:
-                self._files = self._fork_sentry("pysc-files")
+                with signals.Uninterrupted():
+                    self._files = self._fork_sentry("pysc-files")
+                    creation.container.state.files = Process.of(self._files[0])
         finally:
             if born is not None:
                 born()
@@ -114,8 +118,6 @@ class Notify(Platform):
 
     def describe(self, spec: Spec, *, view: bool) -> None:
         options, state = self.creation.context.options, self.creation.container.state
-        state.sentry = Process.of(self._sentry_pid)
-        state.files = Process.of(self._files[0]) if self._files is not None else None
         state.profile = options["profile"] or "standard"
         if options["strace"] or options["strace_syscalls"] or options["inject"]:
             from runsc_cli.trace.start import Tracing
@@ -188,9 +190,10 @@ class Notify(Platform):
         debug = bool(self.creation.context.options["debug"])
         if debug:
             keep.append(2)
-        self._gofer_pid = self._daemon("pysc-gofer", theirs, keep, server.run, plan, init, procfd, debug)
+        with signals.Uninterrupted():
+            self._gofer_pid = self._daemon("pysc-gofer", theirs, keep, server.run, plan, init, procfd, debug)
+            self.creation.container.state.gofer = Process.of(self._gofer_pid)
         theirs.close()
-        self.creation.container.state.gofer = Process.of(self._gofer_pid)
         answer, fds = built(ours, meanwhile, "the gofer ended while it built the mount tree; --debug shows why")
         if answer["upper"] >= 0:
             self.creation.container.state.overlay["fd"] = answer["upper"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from runsc_cli.cgroups.beside import Beside, name
+from sentry.platform import signals
 from sentry.platform.jsontext import loads
 
 TYPE_CHECKING = False
@@ -60,12 +61,13 @@ class Placement:
 
     def _make(self, container: Container, member: int) -> None:
         assert self.beside is not None
-        try:
-            self.beside.create(member)
-        except BaseException:
-            container.state.cgroups_beside = []
-            raise
-        self.note(container.state)
+        with signals.Uninterrupted():
+            try:
+                self.beside.create(member)
+            except BaseException:
+                container.state.cgroups_beside = []
+                raise
+            self.note(container.state)
 
     def _make_scope(self, container: Container, slice: str, unit: str) -> Callable[[], None]:
         """systemd makes no scope but around a process: one that waits until the sentry has been born in there."""

@@ -104,6 +104,8 @@ class Caller:
         self._status = fields(pid)
         self.argv = _strings(pid, "cmdline")
         self.settings = settings(pid)
+        self.ignored = _signals(self._status["SigIgn"]) - {signals.SIGPIPE, signals.SIGXFSZ}
+        """Signals, but for those that an interpreter ignores anyway."""
         self.environ = [entry for each in _strings(pid, "environ") if (entry := each.partition(b"="))[1]]
 
     def check(self, command: str) -> None:
@@ -176,15 +178,10 @@ class Caller:
 
     def _take_signals(self) -> None:
         """As an interpreter finds them and changes them when it starts. The zygote ignores none that may be otherwise."""
-        ignored, blocked = self.signal_sets()
-        for number in {*_PYTHON_SETS, *ignored}:
+        for number in {*_PYTHON_SETS, *self.ignored}:
             usual = _signal.default_int_handler if number == signals.SIGINT else signals.SIG_DFL
-            signals.handle(number, signals.SIG_IGN if number in ignored else usual)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
-
-    def signal_sets(self) -> tuple[set[int], set[int]]:
-        """Those that it ignores, but for what an interpreter ignores anyway, and those that it blocks."""
-        return _signals(self._status["SigIgn"]) - {signals.SIGPIPE, signals.SIGXFSZ}, _signals(self._status["SigBlk"])
+            signals.handle(number, signals.SIG_IGN if number in self.ignored else usual)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, _signals(self._status["SigBlk"]))
 
     def cgroups(self) -> tuple[str, list[str]]:
         """The directories of its cgroups where they are not ours: of version 2, empty if it is, and of version 1. Raises HostError."""

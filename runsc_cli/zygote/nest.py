@@ -1,4 +1,4 @@
-"""Where sentries, gofers and who shows a trace are born when a worker makes them: a process forked from the zygote that has touched nothing since.
+"""Where sentries, gofers and who shows a trace are born for a worker: a process forked from the zygote that has touched nothing since.
 
 A worker serves one command after another, and has read the config of each. What is forked from it would have those in its memory, and
 would have to copy each page that either of the two writes. So it does not fork: it asks this process, whose memory is the zygote's.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from _pickle import dumps, loads
-from _signal import SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, pthread_sigmask  # type: ignore[import-not-found]
+from _signal import SIG_BLOCK, SIG_UNBLOCK, pthread_sigmask  # type: ignore[import-not-found]
 from errno import EAGAIN, EPIPE
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
@@ -40,7 +40,7 @@ class Nest:
 
     def __init__(self) -> None:
         """Fork it, from a process that has done nothing yet, and has no children by it. Raises OSError."""
-        self._like: tuple[Settings, set[int], set[int], list[str]] | None = None
+        self._like: tuple[Settings, set[int], list[str]] | None = None
         self._unified = ""
         self._in_step = True
         self.sock, theirs = wire.pair()
@@ -54,19 +54,19 @@ class Nest:
                 os._exit(1)
         theirs.close()
 
-    def be_like(self, theirs: Settings, ignored: set[int], blocked: set[int], unified: str, others: list[str]) -> None:
-        """Who is started for this command has these settings, signals that it ignores and blocks, and cgroups where they are not ours.
+    def be_like(self, theirs: Settings, ignored: set[int], unified: str, others: list[str]) -> None:
+        """Who is started for this command has these settings, signals that it ignores, and cgroups where they are not ours.
 
         Those are directories: of version 2, empty if it is ours, and of version 1.
         """
-        self._like = theirs, ignored, blocked, others
+        self._like = theirs, ignored, others
         self._unified = unified
 
     def start(self, name: str, keep: list[int], directory: str, work: Callable[..., None], *args: Any) -> int:
         """As daemon(): `work` is called with `args`, in the cgroup `directory` of version 2 if that is not empty. Raises HostError.
 
-        `keep` has the numbers there that it has here. Until over() the pid that is returned is no other process's. Where this is interrupted
-        (KeyboardInterrupt), an answer is still to come: then nothing more may be asked.
+        `keep` has the numbers there that it has here. Until over() the pid that is returned is no other process's. Where this fails half way,
+        an answer may still come, and nothing more be asked.
         """
         directory = directory or self._unified
         request, cgroup = os.memfd_create("request", os.MFD_CLOEXEC), -1
@@ -149,7 +149,6 @@ def _be_born(request: int, *fds: int) -> NoReturn:
 
     def begin() -> None:
         _place(given, numbers)
-        pthread_sigmask(SIG_UNBLOCK, {signals.SIGCHLD})
         if like is not None:
             _be_like(*like)
         work(*args)
@@ -172,12 +171,11 @@ def _place(fds: list[int], numbers: list[int]) -> None:
     setrlimit(RLIMIT_NOFILE, (soft, hard))
 
 
-def _be_like(theirs: Settings, ignored: set[int], blocked: set[int], cgroups: list[str]) -> None:
+def _be_like(theirs: Settings, ignored: set[int], cgroups: list[str]) -> None:
     enter(cgroups)
     change_settings(settings(0), theirs)
     for number in ignored:
         signals.handle(number, signals.SIG_IGN)
-    pthread_sigmask(SIG_SETMASK, blocked)
 
 
 def _reap() -> None:

@@ -139,9 +139,8 @@ class Worker:
         process = raised(process, above)
         caller.take(numbers, above, self._zygote.settings)
         children.nest = self._zygote.nest
-        ignored, blocked = caller.signal_sets()
-        if any(cgroups) or ignored or blocked or caller.settings != self._zygote.settings:
-            children.nest.be_like(caller.settings, ignored, blocked, *cgroups)
+        if any(cgroups) or caller.ignored or caller.settings != self._zygote.settings:
+            children.nest.be_like(caller.settings, caller.ignored, *cgroups)
         self._kept = not any(cgroups)
         sys.stdin, sys.stdout, sys.stderr = (_stream(fd) for fd in range(3))
         self._shown = _show([name, *caller.argv[1:]])
@@ -201,7 +200,7 @@ def own_signals() -> None:
     signals.handle(signals.SIGCHLD, signals.SIG_IGN)
     for number in (signals.SIGTERM, signals.SIGINT):
         signals.handle(number, _signal.default_int_handler)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    signals.unblock_all()
 
 
 def _leash() -> int:

@@ -48,6 +48,23 @@ def thread_kill(thread: int, number: int) -> None:
     _signal.pthread_kill(thread, number)
 
 
+class Uninterrupted:
+    """`with Uninterrupted():` SIGINT, whose handler raises, waits: what is made there is also noted, for who takes it back."""
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, (SIGINT,))
+
+    def __exit__(self, *_: object) -> None:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._before)
+
+
+def unblock_all() -> None:
+    """Have the calling thread's signal mask empty."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
 def unblock(number: int) -> None:
     """Take `number` out of the calling thread's signal mask: a new thread has that of its maker."""
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))

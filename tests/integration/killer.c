@@ -6,7 +6,7 @@
  * CLOCK is the process whose steps are counted, by its place in the family: cli is the command, sentry its first child that is
  * forked, gofer the second (with --directfs=false files is, and gofer the third), stage the one that it spawns, and whoever comes from that. A step is a system call that something
  * outside of the process can notice; at the entry of number N, before it is executed, VICTIM gets SIGKILL: a place in the family,
- * or a pid; where it is CLOCK, whoever takes the step. Everybody else goes on. The exit code is the command's, or 128 + its signal.
+ * or a pid; where it is CLOCK, whoever takes the step; "interrupt" is CLOCK, and SIGINT. Everybody else goes on. The exit code is the command's, or 128 + its signal.
  *
  * One line in the file LOG for each step of CLOCK: its number, that of the call, who exists by then; and "killed" when VICTIM was.
  * With N = 0 nobody is.
@@ -38,7 +38,7 @@ static struct tracee tracees[256];
 static int ntracees;
 static int place_pid[PLACES];
 static int record, clock_, victim = NOBODY, victim_pid, number, steps, done;
-static int has_files;
+static int has_files, fatal = SIGKILL;
 
 static void fail(const char *what)
 {
@@ -124,7 +124,7 @@ static void step(pid_t tid, long nr)
 		return;
 	if (victim != NOBODY)
 		victim_pid = victim == clock_ ? tid : place_pid[victim];
-	if (victim_pid > 0 && kill(victim_pid, SIGKILL) == 0)
+	if (victim_pid > 0 && kill(victim_pid, fatal) == 0)
 		dprintf(record, "killed\n");
 	done = 1;
 }
@@ -194,6 +194,10 @@ int main(int argc, char **argv)
 	clock_ = place_of(argv[1]);
 	number = atoi(argv[2]);
 	victim = place_of(argv[3]);
+	if (!strcmp(argv[3], "interrupt")) {
+		victim = clock_;
+		fatal = SIGINT;
+	}
 	if (victim == NOBODY)
 		victim_pid = atoi(argv[3]);
 	for (int i = 5; i < argc; i++)

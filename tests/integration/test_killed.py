@@ -1,7 +1,7 @@
 """SIGKILL in the middle: the command, the sentry, the file server, the gofer or the container's first process dies at some step of a verb.
 
-killer.c counts the steps of one of the processes, and kills one at the step that it is told. Whatever is killed, the command ends,
-`delete --force` afterwards succeeds, and then nothing is left: no process, mount, namespace, cgroup, file.
+Or the command is interrupted there. killer.c counts the steps of one of the processes, and kills one at the step that it is told. Whatever
+is killed, the command ends, `delete --force` afterwards succeeds, and then nothing is left: no process, mount, namespace, cgroup, file.
 
 A step is a system call that somebody else can notice. The normal run takes a sample of all (who counts, who dies, step);
 `make test-kill` takes all of them, which is some thousand containers.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import subprocess
 import time
@@ -45,7 +46,11 @@ HALVES = [("files", "files"), ("sentry", "sentry"), ("cli", "files")]
 """Of a sentry that another process has the files of."""
 RUNNING = [("cli", "cli"), ("cli", "init"), ("cli", "sentry of the container"), ("cli", "gofer of the container")]
 
+INTERRUPT = ("cli", "interrupt")
+"""SIGINT in place of SIGKILL: the command takes back what it has made."""
+
 CASES = [
+    *((verb, *INTERRUPT) for verb in ("create", "create --overlay", "create --directfs=false", "run", "start", "exec", "delete --force")),
     *(("create", *case) for case in OWN + OTHERS),
     *(("create --ignore-cgroups", *case) for case in (*OWN, OTHERS[2])),
     *(("create --overlay", *case) for case in (OWN[0], OWN[2])),
@@ -63,6 +68,7 @@ TRUSTED = [
     *((verb, "cli", "cli") for verb in ("create", "create --overlay", "create --ignore-cgroups", "run", "start")),
     *((verb, "cli", "cli") for verb in ("exec", "kill", "delete", "delete --force")),
     *((verb, "cli", "init") for verb in ("start", "exec", "kill", "delete --force")),
+    *((verb, *INTERRUPT) for verb in ("create", "run", "exec")),
 ]
 """Without a sandbox: there are only the command and its container."""
 
@@ -152,7 +158,8 @@ class Scene:
             text = said.read()
         lines = self._steps.read_text().splitlines()
         wrong = ["the command hangs"] if hung else []
-        if "Traceback" in text or "internal error" in text:
+        starting = self.victim == "interrupt" and not re.search(r"runsc_cli/main\.py\", line \d+, in (entry|main)", text)  # the interpreter, then
+        if ("Traceback" in text and not starting) or "internal error" in text:
             wrong.append(text)
         if not hung:
             wrong += self.again()

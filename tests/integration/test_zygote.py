@@ -513,10 +513,15 @@ def test_an_interrupted_command_leaves_no_answer_to_the_next_one(zygote: Zygote,
         with subprocess.Popen(argv(pysc, "create", "-b", bundle(["true"]), f"{pysc.id}-0"), stdin=subprocess.DEVNULL, **QUIET) as command:
             wait_until(lambda: any(map(receives, zygote.workers())), "it does not ask")
             command.send_signal(signal.SIGINT)
+            time.sleep(0.1)  # for the client to pass it on
+            for pid in nests:
+                os.kill(pid, signal.SIGCONT)
             assert command.wait(LONGER) == 130
     finally:
         for pid in nests:
             os.kill(pid, signal.SIGCONT)
+    assert not [shown for shown in descendants().values() if "pysc-sentry" in shown]
+    assert not os.listdir(pysc.root)
     for number in range(1, 7):
         id = f"{pysc.id}-{number}"
         assert run(argv(pysc, "run", "-d", "-b", bundle(["sleep", "1000"]), id), **QUIET).returncode == 0
