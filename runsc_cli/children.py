@@ -61,7 +61,7 @@ nest: Nest | None = None
 
 
 def command() -> int:
-    """The pid of the command, which ends with it: of this process, unless it is a worker, who may do others after it."""
+    """The pid of the process whose end is the command's: this one, unless it is a worker, which may do others after it."""
     return os.getpid() if client is None else client.pid
 
 
