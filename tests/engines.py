@@ -344,11 +344,13 @@ class Place:
         return ["nsenter", "-t", str(self.pid), "-m", "-n"]
 
     def leave(self) -> None:
+        said = ""
         if self.zygote is not None:
-            declined = [line for line in self.zygote.log().splitlines() if not any(reason in line for reason in _DECLINED)]
+            said = self.zygote.log()
             self.zygote.__exit__(None, None, None)
-            assert not declined, declined
         self._holder.crash()
+        declined = [line for line in said.splitlines() if not any(reason in line for reason in _DECLINED)]
+        assert not declined, declined
 
 
 def run(argv: list[str], *, check: bool = False, input: str = "") -> Done:
