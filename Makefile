@@ -16,7 +16,7 @@ help:
 	@echo 'make test-workloads  the workload tests in full size, in every sandbox: half an hour'
 	@echo 'make workload-table  the same, with times beside native ones, into docs/compatibility.md'
 	@echo "make test-python     CPython's whole test suite, in both profiles: most of an hour"
-	@echo 'make test-kill       SIGKILL at every step of every verb, to each process: an hour'
+	@echo 'make test-kill       SIGKILL or SIGINT at every step of every verb, to each process: an hour'
 	@echo 'make test-zygote     the tests of lifecycle, verbs and engines with commands that a zygote does: ten minutes'
 	@echo 'make test-vm         cgroup version 2, the systemd driver (of a user too, and of engines), AppArmor: in a virtual machine, by qemu; a quarter of an hour'
 	@echo 'make test-containerd the tests of containerd and CRI with a newer containerd, built as a Go module: CONTAINERD=2.2.9'
