@@ -83,8 +83,7 @@ class Notify(Platform):
             with signals.Uninterrupted():
                 self._sentry_pid, self._sentry_sock = self._fork_sentry("pysc-sentry")
                 creation.container.state.sentry = Process.of(self._sentry_pid)
-            if not creation.context.options["directfs"]:
-                with signals.Uninterrupted():
+                if not creation.context.options["directfs"]:
                     self._files = self._fork_sentry("pysc-files")
                     creation.container.state.files = Process.of(self._files[0])
         finally:
