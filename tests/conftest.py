@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from containers import Bundles, Pysc, descendants, end_descendants, make_busybox_root, mounts_below, subreaper
-from zygote import Zygote
+from containers import NEST, ZYGOTE, Bundles, Pysc, descendants, end_descendants, make_busybox_root, mounts_below, subreaper
+from zygote import Zygote, settle
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -108,6 +108,7 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
             left += [f"container {id}" for id in command.clean()]
         for zygote in Zygote.running:
             zygote.rest()
+        settle(ZYGOTE, NEST)
         left += [f"process {shown}" for shown in end_descendants(before)]
         subreaper(False)
     left += [f"mount {point}" for point in mounts_below(tmp_path)]

@@ -88,13 +88,7 @@ class Zygote:
         code = self._process.wait(60)
         if self in self.running:
             self.running.remove(self)
-        others = {zygote.pid for zygote in self.running}
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            running = [pid for pid, shown in descendants().items() if shown.partition(" ")[2] in (ZYGOTE, NEST) and shown[0] != "Z"]
-            if others.issuperset(running):
-                break
-            time.sleep(0.001)
+        settle(ZYGOTE)
         return code
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
@@ -102,3 +96,14 @@ class Zygote:
         self._process.terminate()
         self.wait()
         self._log.close()
+
+
+def settle(*names: str) -> None:
+    """Wait until those of these names have ended that belong to no zygote that runs: a nest ends just after its worker."""
+    zygotes = {zygote.pid for zygote in Zygote.running}
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        running = [pid for pid, shown in descendants().items() if shown.partition(" ")[2] in names and shown[0] != "Z"]
+        if zygotes.issuperset(running):
+            break
+        time.sleep(0.001)

@@ -88,7 +88,8 @@ class Zygote:
     """The process that listens, and in each worker what that has of it.
 
     `command`: the client's file, by which they know each other. `facts`, `settings`: by caller.py. `log`: where refusals go, or -1. A worker
-    has `ready`, by which it says when a client has come, and a byte comes back when nothing was changed; and `nest`.
+    has `ready`, by which it says when a client has come, and a byte comes back when nothing was changed, or when it is free, and the listener
+    comes back if it may stay; and `nest`.
     """
 
     nest: Nest
@@ -217,6 +218,7 @@ class Zygote:
             os._exit(1)
 
     def _may_stay(self) -> bool:
+        """Whether the zygote has a use for us; then we listen again."""
         self.ready.send(_FREE)
         try:
             _yes, (listener,) = wire.recv_fds(self.ready)

@@ -513,7 +513,7 @@ def test_an_interrupted_command_leaves_no_answer_to_the_next_one(zygote: Zygote,
         with subprocess.Popen(argv(pysc, "create", "-b", bundle(["true"]), f"{pysc.id}-0"), stdin=subprocess.DEVNULL, **QUIET) as command:
             wait_until(lambda: any(map(receives, zygote.workers())), "it does not ask")
             command.send_signal(signal.SIGINT)
-            time.sleep(0.1)  # for the client to pass it on
+            wait_until(lambda: any(map(interrupted, zygote.workers())), "the client does not pass it on")
             for pid in nests:
                 os.kill(pid, signal.SIGCONT)
             assert command.wait(LONGER) == 130
@@ -529,6 +529,12 @@ def test_an_interrupted_command_leaves_no_answer_to_the_next_one(zygote: Zygote,
         assert [named(made[who][0]) for who in ("sentry", "gofer")] == ["pysc-sentry", "pysc-gofer"]
         assert run(argv(pysc, "delete", "--force", id)).returncode == 0
     assert not zygote.log()
+
+
+def interrupted(pid: int) -> bool:
+    """SIGINT waits to be delivered: what it is doing is not to be interrupted."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["ShdPnd"], 16) & 1 << signal.SIGINT - 1)
 
 
 def receives(pid: int) -> bool:
