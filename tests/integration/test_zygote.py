@@ -511,7 +511,8 @@ def test_an_interrupted_command_leaves_no_answer_to_the_next_one(zygote: Zygote,
         os.kill(pid, signal.SIGSTOP)
     try:
         with subprocess.Popen(argv(pysc, "create", "-b", bundle(["true"]), f"{pysc.id}-0"), stdin=subprocess.DEVNULL, **QUIET) as command:
-            wait_until(lambda: any(map(receives, zygote.workers())), "it does not ask")
+            # it has asked the zygote before, whether pysc was changed, but then there was no container yet
+            wait_until(lambda: (pysc.root / f"{pysc.id}-0").exists() and any(map(receives, zygote.workers())), "it does not ask")
             command.send_signal(signal.SIGINT)
             wait_until(lambda: any(map(interrupted, zygote.workers())), "the client does not pass it on")
             for pid in nests:
